@@ -1,0 +1,1 @@
+"""What every layer stands on: axes, geometry, asks, cards, tables, files, seeds, devices."""
