@@ -1,0 +1,97 @@
+# Two commands on a fresh machine: `make run` and `make test`. Each sets up what it needs.
+#
+# A Linux laptop without a GPU need not load PyTorch's CUDA build: name PyTorch's CPU index in
+# your own pip configuration (`pip config set global.extra-index-url ADDRESS`), or for once
+# `make run PIP_ARGS="--extra-index-url ADDRESS"`. pip prefers the CPU build wherever it is offered.
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+PROFILE ?= quick
+# Workers of the tests. Each worker computes on one thread.
+JOBS ?= 2
+# What `make test` leaves to `make test-all`.
+MARKS ?= not slow and not browser and not network
+COVERAGE_FLOOR ?= 85
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+NOTEBOOKS := $(shell find notebooks -name '*.ipynb' -not -path '*/.*' 2>/dev/null | sort)
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all test-notebooks lab notebooks bench samples lint pins clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' \
+	  | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+run: $(INSTALLED) samples ## Set up, then run every notebook (PROFILE=quick|gpu|paper): report in runs/
+	$(BIN)/fmtutor run --profile $(PROFILE)
+
+test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests and all notebooks (under 10 minutes)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" \
+	  --durations 10 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
+	@$(MAKE) --no-print-directory test-notebooks
+
+test-all: $(INSTALLED_DEV) samples ## All tests: the slow, browser and network ones too
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
+	  --durations 20 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
+	@$(MAKE) --no-print-directory test-notebooks
+
+# nbval has a pytest run of its own: neither coverage nor the shape checks may reach its kernels,
+# and loadfile keeps the cells of one notebook in one worker.
+test-notebooks: $(INSTALLED_DEV) ## Run the notebooks and compare their checked outputs
+ifeq ($(NOTEBOOKS),)
+	@echo "no notebooks yet"
+else
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -o addopts="" -p no:cacheprovider -n $(JOBS) \
+	  --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 180 $(NOTEBOOKS)
+endif
+
+lab: $(INSTALLED) samples ## Open JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: $(INSTALLED) samples ## Execute the committed notebooks in place (quick profile)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+
+bench: $(INSTALLED) samples ## Run every benchmark in its short form
+	@set -e; for script in benchmarks/*/run.py; do \
+	  echo "== $$script"; $(BIN)/python $$script --short; done
+
+samples: $(INSTALLED) ## Fetch the real volumes into the user's cache (once)
+	$(BIN)/fmtutor samples
+
+lint: $(INSTALLED_DEV) ## Style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+pins: ## Write the pins of constraints.txt into the environment files
+	$(PYTHON) tests/environment_files.py
+
+clean: ## Remove the virtual environment, caches and runs (never the samples)
+	rm -rf $(VENV) runs build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
+	  .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	  'Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + \
+	  '; name another: make PYTHON=python3.12 ...')"
+	@$(PYTHON) -c "import ensurepip" 2>/dev/null || { \
+	  echo "Python's venv module is incomplete; on Debian or Ubuntu: apt-get install python3-venv"; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt $(PIP_ARGS) -e .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt $(INSTALLED)
+	$(PIP) install --quiet -c constraints.txt $(PIP_ARGS) -e ".[dev]"
+	@touch $@

@@ -1,0 +1,79 @@
+"""What all tests share: seeds, a cache folder of their own, and honest skips."""
+
+import os
+import random
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a worker: the tests' tensors are small, and xdist has the other cores."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        torch.set_num_threads(1)
+    os.environ.setdefault("MPLBACKEND", "agg")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    with warnings.catch_warnings():
+        # MONAI warns while it is imported; here, once, and not in the first test that needs it.
+        warnings.simplefilter("ignore")
+        import monai.networks  # noqa: F401
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say why. In CI a missing browser is a failure."""
+    no_cuda = pytest.mark.skip(reason="needs a CUDA device, this machine has none")
+    no_chromium = pytest.mark.skip(reason="needs Chromium: install Debian's package `chromium`")
+    has_chromium = chromium() is not None
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(no_cuda)
+        if item.get_closest_marker("browser") and not has_chromium and not in_ci():
+            item.add_marker(no_chromium)
+
+
+def chromium() -> str | None:
+    """Return the path of an installed Chromium, or None."""
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def in_ci() -> bool:
+    """Whether this is a CI run, where nothing may be skipped for want of a tool."""
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Path of Chromium, for tests marked `browser`."""
+    path = chromium()
+    if path is None:
+        pytest.fail("CI must have Chromium: install Debian's package `chromium`")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Start each test from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Point FMTUTOR_CACHE to a folder of this test run.
+
+    A folder that the variable already names is used instead, so that samples fetched once serve
+    every worker and every run.
+    """
+    given = os.environ.get("FMTUTOR_CACHE")
+    folder = Path(given) if given else tmp_path_factory.mktemp("fmtutor-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FMTUTOR_CACHE", str(folder))
+        yield folder
