@@ -1,0 +1,1 @@
+"""What a course needs: property checks, and later release, validation and grading."""
