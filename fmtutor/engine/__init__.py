@@ -1,1 +1,1 @@
-"""."""
+"""Training, inference and measurement, for any system."""
