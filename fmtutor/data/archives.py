@@ -102,11 +102,11 @@ def _contents(file: Path, name: str, wanted: dict[str, Member]) -> Iterator[tupl
                 with archive.open(path) as stream:
                     yield path, stream.read(limits[path] + 1)
         return
-    with tarfile.open(file, "r:*") as archive:
-        for entry in archive:
-            stream = archive.extractfile(entry) if entry.isreg() and entry.name in limits else None
-            if stream is not None:
-                yield entry.name, stream.read(limits[entry.name] + 1)
+    with tarfile.open(file, "r:*") as tar:
+        for entry in tar:
+            content = tar.extractfile(entry) if entry.isreg() and entry.name in limits else None
+            if content is not None:
+                yield entry.name, content.read(limits[entry.name] + 1)
 
 
 def _download_archive(archive: Archive, part: Path, folder: Path) -> None:

@@ -54,8 +54,8 @@ def ssl_context(cert: str | None = None, client_cert: str | None = None) -> ssl.
     try:
         if cert:
             path = Path(cert).expanduser()
-            where = {"capath": str(path)} if path.is_dir() else {"cafile": str(path)}
-            context = ssl.create_default_context(**where)
+            folder, file = (str(path), None) if path.is_dir() else (None, str(path))
+            context = ssl.create_default_context(cafile=file, capath=folder)
         else:
             context = ssl.create_default_context()
             _add_certifi(context)

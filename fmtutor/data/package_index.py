@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from fmtutor.data.downloads import Opener, redacted
@@ -121,19 +121,19 @@ def find_links_to(
         note: Receives one line for each place that had nothing.
     """
     for place in settings.find_links:
-        yield from _from(place, lambda place=place: _page_links(place, opener), filename, note)
+        yield from _from(place, place, filename, opener, note)
     name = re.sub(r"[-_.]+", "-", project).lower()
     for index in settings.indexes:
         page = f"{index.rstrip('/')}/{name}/"
-        yield from _from(index, lambda page=page: _page_links(page, opener), filename, note)
+        yield from _from(index, page, filename, opener, note)
 
 
 def _from(
-    place: str, read: Callable[[], list[Link]], filename: str, note: Callable[[str], None]
+    place: str, page: str, filename: str, opener: Opener, note: Callable[[str], None]
 ) -> Iterator[Link]:
     """Yield the links of one place that end in the file's name."""
     try:
-        links = [link for link in read() if _basename(link.url) == filename]
+        links = [link for link in _page_links(page, opener) if _basename(link.url) == filename]
     except HTTPError as error:
         note(f"{redacted(place)}: HTTP {error.code}")
     except (OSError, ValueError) as error:
@@ -204,7 +204,7 @@ def _html_links(text: str, base: str, place: str) -> list[Link]:
 
 
 def _basename(url: str) -> str:
-    return unquote(urlsplit(urlunsplit(urlsplit(url)._replace(query=""))).path.rsplit("/", 1)[-1])
+    return unquote(urlsplit(url).path.rsplit("/", 1)[-1])
 
 
 def _pip_output(*arguments: str) -> str:

