@@ -89,9 +89,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt $(PIP_ARGS) -e .
+	@echo "Installing the pinned packages into $(VENV): some minutes the first time"
+	@$(PIP) install -qq -c constraints.txt $(PIP_ARGS) -e .
 	@touch $@
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt $(INSTALLED)
-	$(PIP) install --quiet -c constraints.txt $(PIP_ARGS) -e ".[dev]"
+	@$(PIP) install -qq -c constraints.txt $(PIP_ARGS) -e ".[dev]"
 	@touch $@

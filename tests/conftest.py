@@ -1,5 +1,6 @@
 """What all tests share: seeds, a cache folder of their own, and honest skips."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -67,13 +68,22 @@ def _seeds() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Point FMTUTOR_CACHE to a folder of this test run.
+    """Point FMTUTOR_CACHE to a folder of this test run, shared by its workers.
 
-    A folder that the variable already names is used instead, so that samples fetched once serve
-    every worker and every run.
+    Samples that the user already has are linked into it, so nothing is fetched again. A folder
+    that the variable already names is used as it is.
     """
-    given = os.environ.get("FMTUTOR_CACHE")
-    folder = Path(given) if given else tmp_path_factory.mktemp("fmtutor-cache")
+    from fmtutor.data.samples import samples_folder
+
+    if given := os.environ.get("FMTUTOR_CACHE"):
+        yield Path(given)
+        return
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "fmtutor-cache"
+    folder.mkdir(exist_ok=True)
+    if (have := samples_folder()).is_dir():
+        with contextlib.suppress(FileExistsError):  # another worker was first
+            (folder / "samples").symlink_to(have, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FMTUTOR_CACHE", str(folder))
         yield folder

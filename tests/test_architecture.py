@@ -16,7 +16,9 @@ LAYERS = ("core", "data", "nets", "losses", "engine", "paradigms", "hub", "bench
 
 
 def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports('c.toml'"
+    command = (
+        "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports('c.toml'"
+    )
     command = command.replace("'c.toml'", repr(str(ROOT / "pyproject.toml"))) + ", no_cache=True))"
     return subprocess.run(
         [sys.executable, "-c", command], cwd=folder, capture_output=True, text=True, check=False
