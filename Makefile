@@ -55,8 +55,7 @@ lab: $(INSTALLED) samples ## Open JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 notebooks: $(INSTALLED) samples ## Execute the committed notebooks in place (quick profile)
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+	$(BIN)/fmtutor run --in-place
 
 bench: $(INSTALLED) samples ## Run every benchmark in its short form
 	@set -e; for script in benchmarks/*/run.py; do \
