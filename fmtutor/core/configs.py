@@ -9,8 +9,8 @@ Config = TypeVar("Config")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Return the configuration as plain JSON values (tuples become lists)."""
-    return json.loads(json.dumps(asdict(config)))
+    """Return the configuration as plain JSON values (tuples and sets become lists, sets sorted)."""
+    return json.loads(json.dumps(asdict(config), default=sorted))
 
 
 def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:

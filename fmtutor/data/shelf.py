@@ -1,0 +1,53 @@
+"""The cohort on disk: each virtual case grown once, then read.
+
+A file is named by everything that its case depends on (centre, index, seed, ranges, and the version
+of the growing code), written atomically, so several processes may grow the same cohort at once.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from fmtutor.core.configs import fingerprint
+from fmtutor.core.files import atomic_path
+from fmtutor.data.cases import Case
+from fmtutor.data.cohort import grow
+from fmtutor.data.domains import Centre
+from fmtutor.data.samples import cache_folder
+
+GROWTH = 1
+"""Version of the growing code; raise it when `grow` would give another case for the same keys."""
+
+
+def case_path(centre: Centre, index: int, seed: int = 0) -> Path:
+    """Return where a virtual case is kept."""
+    return cache_folder() / "cohort" / f"v{GROWTH}" / f"{centre.name}-{fingerprint(centre)}" / f"{seed}-{index:05d}.npz"
+
+
+def virtual_case(centre: Centre, index: int, seed: int = 0) -> Case:
+    """Return a virtual case, read from the cache folder or grown into it."""
+    path = case_path(centre, index, seed)
+    if not path.exists():
+        _store(grow(centre, index, seed), path)
+    return _read(path)
+
+
+def virtual_cases(centre: Centre, indices: Iterable[int], seed: int = 0) -> list[Case]:
+    """Return several virtual cases of one centre."""
+    return [virtual_case(centre, index, seed) for index in indices]
+
+
+def _store(case: Case, path: Path) -> None:
+    with atomic_path(path) as part:
+        np.savez(part, image=case.image.astype(np.int16), labels=case.labels, affine=case.affine, name=case.name,
+                 modality=case.modality, provenance=case.provenance, known=np.array(sorted(case.known)),
+                 ids=np.array(list(case.table), dtype=np.uint8), structures=np.array(list(case.table.values())))
+
+
+def _read(path: Path) -> Case:
+    with np.load(path) as file:
+        table = dict(zip(file["ids"].tolist(), file["structures"].tolist(), strict=True))
+        return Case(name=str(file["name"]), image=file["image"].astype(np.float32), labels=file["labels"],
+                    affine=file["affine"], modality=str(file["modality"]), table=table,
+                    known=frozenset(file["known"].tolist()), provenance=str(file["provenance"]))
