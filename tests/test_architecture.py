@@ -16,10 +16,8 @@ LAYERS = ("core", "data", "nets", "losses", "engine", "paradigms", "hub", "bench
 
 
 def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = (
-        "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports('c.toml'"
-    )
-    command = command.replace("'c.toml'", repr(str(ROOT / "pyproject.toml"))) + ", no_cache=True))"
+    config = str(ROOT / "pyproject.toml")
+    command = f"from importlinter.cli import lint_imports as l; exit(l({config!r}, no_cache=True))"
     return subprocess.run(
         [sys.executable, "-c", command], cwd=folder, capture_output=True, text=True, check=False
     )
