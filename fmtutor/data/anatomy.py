@@ -1,4 +1,4 @@
-"""Canonical anatomy: one name per structure, its place in the body, its colour, and who spells it how.
+"""Canonical anatomy: one name per structure, its place in the body, its colour, its spellings.
 
 Names follow TotalSegmentator v2 where it has one; lesions, MR composites, heart chambers, brain
 structures and what other datasets draw are added. The tables are files beside this module:
@@ -60,19 +60,20 @@ STRUCTURES: Mapping[str, Structure] = _structures()
 
 
 def _groups() -> Mapping[str, tuple[str, ...]]:
-    parents = {row.part_of for row in STRUCTURES.values() if row.group != "lesion"} - {""}
-    leaves = [row.name for row in STRUCTURES.values() if row.name not in parents and row.group != "lesion"]
-    groups: dict[str, list[str]] = {name: [] for name in STRUCTURES if name in parents}
-    for leaf in leaves:
-        up = STRUCTURES[leaf].part_of
+    healthy = [row for row in STRUCTURES.values() if row.group != "lesion"]
+    parents = {row.part_of for row in healthy}
+    groups: dict[str, list[str]] = {}
+    for leaf in (row for row in healthy if row.name not in parents):
+        up = leaf.part_of
         while up:
-            groups[up].append(leaf)
+            groups.setdefault(up, []).append(leaf.name)
             up = STRUCTURES[up].part_of
-    return MappingProxyType({name: tuple(found) for name, found in groups.items()})
+    return MappingProxyType({n: tuple(found) for n, found in groups.items() if len(found) > 1})
 
 
 GROUPS: Mapping[str, tuple[str, ...]] = _groups()
-"""Composite structure to its smallest parts, lesions left out: ``"vertebrae"`` to C1..L5."""
+"""Composite structure to its smallest parts, lesions left out: ``"vertebrae"`` to C1..L5.
+A single part makes no composite: the sacrum is more than S1."""
 
 _SYNONYMS: Mapping[str, str] = {row["synonym"]: row["name"] for row in read_table("synonyms.csv")}
 
@@ -184,8 +185,8 @@ def _by_meaning(names: Iterable[str]) -> dict[str, str]:
         meaning = canonical(name)
         if meaning in found:
             raise ValueError(
-                f"names of one list must differ in meaning: {found[meaning]!r} and {name!r} are both "
-                f"{meaning!r}; drop one."
+                f"names of one list must differ in meaning: {found[meaning]!r} and {name!r} are "
+                f"both {meaning!r}; drop one."
             )
         found[meaning] = name
     return found
