@@ -17,7 +17,7 @@ def unknown_name(name: str, known: Iterable[str], what: str) -> ValueError:
     """
     known = sorted(known)
     near = get_close_matches(name, known, n=3)
-    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    hint = f"; did you mean {', '.join(near)}?" if near else "."
     return ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}.")
 
 

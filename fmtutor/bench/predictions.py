@@ -1,0 +1,176 @@
+"""A prediction beside its reference: the scores and the picture that `fmtutor predict` leaves."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fmtutor.core.files import atomic_path, read_json, write_json
+from fmtutor.data.anatomy import colour_of, label_table, table_parts
+from fmtutor.data.cases import Case
+from fmtutor.data.nifti import checked_labels, read_volume
+from fmtutor.data.regions import Region
+from fmtutor.data.resampling import to_grid
+from fmtutor.engine.metrics import json_rows, score_case
+from fmtutor.engine.prediction import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADLINE_ML = 10.0
+WINDOW_HU = (-160.0, 240.0)
+PLANES = (("sagittal", 0), ("coronal", 1), ("axial", 2))
+
+
+def with_reference(case: Case, labels: Path, table: str | None = None) -> Case:
+    """Return a case with a reference label map, brought to its grid by nearest voxel.
+
+    Args:
+        case: The image.
+        labels: NIfTI label map of the same patient.
+        table: Name of a shipped table, or a JSON file of id to name; None takes the JSON of the
+            same name beside the labels if it is there, else "totalsegmentator_v2".
+
+    Raises:
+        ValueError: An id is not in the table, or the map nowhere meets the image.
+    """
+    names = reference_table(labels, table)
+    array, stored = read_volume(labels)
+    on_grid = to_grid(checked_labels(array, names, source=str(labels)), stored, case.grid)
+    if array.any() and not on_grid.any():
+        raise ValueError(
+            f"image and reference must show one patient in one place, but no label of {labels} "
+            f"lies inside of {case.name!r}; check that they belong together."
+        )
+    return replace(case, labels=on_grid, table=names, known=frozenset(names.values()))
+
+
+def reference_table(labels: Path, table: str | None) -> dict[int, str]:
+    """Return id to structure name, by the rule of `with_reference`."""
+    stem = labels.name.removesuffix(".gz").removesuffix(".nii")
+    beside = labels.with_name(f"{stem}.json")
+    if table is None:
+        table = str(beside) if beside.exists() else "totalsegmentator_v2"
+    if not table.endswith(".json"):
+        return label_table(table)
+    return {int(number): str(name) for number, name in read_json(table).items()}
+
+
+def score_table(prediction: Prediction, case: Case) -> pd.DataFrame:
+    """Score every class that the reference annotates, large structures first.
+
+    Returns:
+        The columns of `engine.metrics.score_case` and ``headline``: at least 10 ml in the
+        reference. Smaller structures stand below, as one voxel moves their score.
+    """
+    regions = []
+    for name in prediction.classes:
+        parts = table_parts(name, case.known)
+        regions.append(Region.of(name, *(parts or (name,))))
+    frame = score_case(prediction, case, regions)
+    frame = frame[frame["known"]].drop(columns="known")
+    frame["headline"] = frame["reference_ml"] >= HEADLINE_ML
+    return frame.sort_values("reference_ml", ascending=False).reset_index(drop=True)
+
+
+def report_prediction(prediction: Prediction, case: Case, out: Path) -> str:
+    """Write ``NAME.scores.csv``, ``NAME.scores.json`` and ``NAME.png`` beside ``out``.
+
+    Returns:
+        The table and the names of the files, as text for the terminal.
+    """
+    stem = out.name.removesuffix(".gz").rpartition(".")[0]
+    paths = [out.with_name(stem + end) for end in (".scores.csv", ".scores.json", ".png")]
+    frame = score_table(prediction, case)
+    with atomic_path(paths[0]) as part:
+        frame.to_csv(part, index=False, float_format="%.6g")
+    write_json(paths[1], {"case": case.name, "rows": json_rows(frame)})
+    with atomic_path(paths[2]) as part:
+        planes_figure(prediction, case).savefig(part, format="png", dpi=110, facecolor="white")
+    return f"{table_text(frame)}\nwrote {', '.join(path.name for path in paths)}"
+
+
+def table_text(frame: pd.DataFrame) -> str:
+    """Lay the scores out for a terminal: structures of 10 ml or more, then the smaller ones."""
+    head = (
+        f"{'structure':22s} {'Dice':>6s} {'NSD':>6s} {'HD95 mm':>8s} {'ref ml':>8s} {'pred ml':>8s}"
+    )
+    lines = [head]
+    for large in (True, False):
+        rows = frame[frame["headline"] == large]
+        if not large and len(rows):
+            lines.append(f"-- below {HEADLINE_ML:.0f} ml in the reference --")
+        lines += [
+            f"{row.region:22s} {row.dice:6.3f} {row.nsd:6.3f} {row.hd95_mm:8.1f} "
+            f"{row.reference_ml:8.1f} {row.predicted_ml:8.1f}"
+            for row in rows.itertuples()
+        ]
+        if large and len(rows):
+            lines.append(f"{'mean':22s} {rows['dice'].mean():6.3f} {rows['nsd'].mean():6.3f}")
+    return "\n".join(lines)
+
+
+def planes_figure(prediction: Prediction, case: Case) -> "Figure":
+    """Draw three planes through the predicted body: reference dashed, prediction solid."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    masks = {name: prediction.mask(name) for name in prediction.classes}
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3)
+    through = _busiest(masks, case.image.shape)
+    for panel, (title, axis) in zip(axes, PLANES, strict=True):
+        _draw_plane(panel, case, masks, axis=axis, index=through[axis])
+        panel.set_title(f"{title}, voxel {through[axis]}", fontsize=10)
+    handles = [_line(colour_of(name)) for name in masks]
+    figure.legend(
+        handles, list(masks), loc="outside lower center", ncols=8, fontsize=8, frameon=False
+    )
+    figure.suptitle(f"{case.name}: prediction solid, reference dashed", fontsize=11)
+    return figure
+
+
+def _busiest(masks: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> list[int]:
+    """Return, per axis, the slice in which most classes show (the middle where none does)."""
+    out = []
+    for axis, size in enumerate(shape):
+        others = tuple(other for other in range(3) if other != axis)
+        counts = sum((mask.any(axis=others).astype(int) for mask in masks.values()), np.zeros(size))
+        best = np.flatnonzero(counts == counts.max())
+        out.append(int(best[len(best) // 2]))
+    return out
+
+
+def _draw_plane(
+    panel, case: Case, masks: Mapping[str, np.ndarray], *, axis: int, index: int
+) -> None:  # type: ignore[no-untyped-def]
+    """Show a slice as radiologists do: patient's right on the left, head up, front up."""
+    low, high = WINDOW_HU if case.modality == "CT" else np.percentile(case.image, [1, 99])
+    rest = [other for other in range(3) if other != axis]
+    aspect = case.spacing_mm[rest[1]] / case.spacing_mm[rest[0]]
+    image = np.take(case.image, index, axis=axis).T
+    panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
+    for name, mask in masks.items():
+        _outline(panel, np.take(mask, index, axis=axis).T, name, "solid")
+        parts = table_parts(name, case.known) if case.labels is not None else ()
+        if parts:
+            _outline(panel, np.take(case.mask(*parts), index, axis=axis).T, name, "dashed")
+    if axis != 0:
+        panel.invert_xaxis()
+    panel.set_axis_off()
+
+
+def _outline(panel, mask: np.ndarray, name: str, style: str) -> None:  # type: ignore[no-untyped-def]
+    if mask.any() and not mask.all():
+        panel.contour(mask, [0.5], colors=[colour_of(name)], linewidths=1.1, linestyles=[style])
+
+
+def _line(colour: str):  # type: ignore[no-untyped-def]
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, linewidth=2)

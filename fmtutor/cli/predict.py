@@ -1,0 +1,85 @@
+"""`fmtutor predict`: segment a NIfTI file or a DICOM series with a shipped model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from fmtutor.data.cases import Case
+
+NIFTI = (".nii", ".nii.gz")
+DICOM = (".dcm",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Segment IMAGE and write a label map on its own grid; score it where a reference is given."""
+
+    image: tyro.conf.Positional[Path]
+    """A NIfTI file, or a folder with one DICOM series."""
+    out: tyro.conf.Positional[Path]
+    """Label map to write: .nii or .nii.gz, or .dcm for DICOM-SEG (from a DICOM series)."""
+    labels: Path | None = None
+    """Reference label map (NIfTI): prints and saves a score table and a picture beside OUT."""
+    table: str | None = None
+    """What its ids mean: totalsegmentator_v2 or _v1 or _mr, or a JSON file {"1": "liver"}.
+    Left out: the JSON of the same name beside it, else totalsegmentator_v2."""
+    weights: str = "default"
+    """Name of the shipped model."""
+    ask: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")] = ()
+    """Classes wanted; none named means all that the model knows."""
+    modality: Literal["CT", "MR"] = "CT"
+    """Of a NIfTI image; a DICOM series says it itself."""
+
+    def run(self) -> int:
+        """Read, predict, write; then score."""
+        self.check()
+        case = read_case(self.image, modality=self.modality)
+        if self.labels is not None:
+            from fmtutor.bench.predictions import with_reference
+
+            case = with_reference(case, self.labels, self.table)
+
+        from fmtutor.core.ask import Classes
+        from fmtutor.hub.models import load_shipped
+
+        model, module, _ = load_shipped(self.weights)
+        prediction = module.predict(model, case, Classes(self.ask))
+        if self.out.name.lower().endswith(DICOM):
+            from fmtutor.data.dicom import write_dicom_seg
+
+            labels, names = prediction.label_map()
+            write_dicom_seg(labels, names, self.image, self.out)
+        else:
+            prediction.save(self.out)
+        print(f"wrote {self.out}")
+        if self.labels is not None:
+            from fmtutor.bench.predictions import report_prediction
+
+            print(report_prediction(prediction, case, self.out))
+        return 0
+
+    def check(self) -> None:
+        """Raise ValueError before anything slow, where the request cannot end well."""
+        if not self.out.name.lower().endswith(NIFTI + DICOM):
+            raise ValueError(f"OUT must end in .nii, .nii.gz or .dcm, got {self.out.name!r}.")
+        if self.out.name.lower().endswith(DICOM) and not self.image.is_dir():
+            raise ValueError(
+                f"DICOM-SEG refers to a DICOM series, got {self.image}; write .nii.gz."
+            )
+        for path in filter(None, (self.image, self.labels)):
+            if not path.exists():
+                raise FileNotFoundError(2, "No such file or directory", str(path))
+
+
+def read_case(path: Path, *, modality: str) -> "Case":
+    """Read a NIfTI file, or a folder as a DICOM series."""
+    if path.is_dir():
+        from fmtutor.data.dicom import read_dicom
+
+        return read_dicom(path)
+    from fmtutor.data.nifti import read_nifti
+
+    return read_nifti(path, modality=modality)

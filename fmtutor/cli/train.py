@@ -1,0 +1,79 @@
+"""`fmtutor train`: train one named system with its committed recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+Profile = Literal["quick", "gpu", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a named system; run it again after a stop and it goes on where it was."""
+
+    system: tyro.conf.Positional[str]
+    """Name of the system, such as multitalent; an unknown one lists them all."""
+    profile: Profile = "quick"
+    """Scale: quick (CPU, minutes), gpu (one GPU), paper (the published protocol on its data)."""
+    out: Path | None = None
+    """Folder for checkpoints and history; default runs/train/SYSTEM-PROFILE-SEED."""
+    seed: int = 0
+    """Seed of everything drawn: weights, cases, patches."""
+    steps: int | None = None
+    """Training steps, in place of the profile's."""
+    resume: Literal["auto", "never"] = "auto"
+    """auto goes on from a checkpoint in the folder; never refuses a folder that has any file."""
+    every: int = 20
+    """Print a line every so many steps."""
+
+    def run(self) -> int:
+        """Check the request before anything heavy is imported, then train and print records."""
+        from fmtutor.core.tables import lookup
+        from fmtutor.paradigms import PARADIGMS
+
+        lookup(PARADIGMS, self.system, "system")
+        folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
+        self.check(folder)
+
+        from fmtutor.bench.training import train
+
+        count, last = 0, None
+        for record in train(
+            self.system, profile=self.profile, folder=folder, seed=self.seed, steps=self.steps
+        ):
+            if count % self.every == 0:
+                print(described(record), flush=True)
+            count, last = count + 1, record
+        if last is not None and (count - 1) % self.every:
+            print(described(last))
+        print(
+            f"done: {count} steps in this run; {folder}"
+            if count
+            else f"nothing left to train in {folder}"
+        )
+        return 0
+
+    def check(self, folder: Path) -> None:
+        """Raise ValueError where an option cannot be meant."""
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(
+                f"--steps must be at least 1, got {self.steps}; leave it out for the profile's."
+            )
+        if self.every < 1:
+            raise ValueError(f"--every must be at least 1, got {self.every}.")
+        if self.resume == "never" and folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(
+                f"--resume never needs an empty folder, got {folder}; name another with --out."
+            )
+
+
+def described(record: object) -> str:
+    """Write a training record as one line of ``name value`` pairs."""
+    names = getattr(record, "__dataclass_fields__", None) or vars(record)
+    pairs = ((name, getattr(record, name)) for name in names)
+    return "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in pairs
+    )
