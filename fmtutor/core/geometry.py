@@ -83,7 +83,7 @@ class Grid:
         _check_stored(array, self.shape)
         patient_axes, signs = _orientation(self).astype(int).T
         lead = array.ndim - SPATIAL_AXES
-        flipped = np.flip(array, [lead + axis for axis in range(SPATIAL_AXES) if signs[axis] < 0])
+        flipped = np.flip(array, tuple(lead + axis for axis in range(SPATIAL_AXES) if signs[axis] < 0))
         order = [lead + int(axis) for axis in np.argsort(patient_axes)]
         return np.ascontiguousarray(flipped.transpose(*range(lead), *order))
 
@@ -93,7 +93,7 @@ class Grid:
         patient_axes, signs = _orientation(self).astype(int).T
         lead = array.ndim - SPATIAL_AXES
         stored = array.transpose(*range(lead), *(lead + int(axis) for axis in patient_axes))
-        flips = [lead + axis for axis in range(SPATIAL_AXES) if signs[axis] < 0]
+        flips = tuple(lead + axis for axis in range(SPATIAL_AXES) if signs[axis] < 0)
         return np.ascontiguousarray(np.flip(stored, flips))
 
     def with_spacing(self, spacing_mm: tuple[float, float, float]) -> "Grid":
@@ -129,10 +129,14 @@ def check_affine(affine: np.ndarray) -> None:
     if np.shape(affine) != (4, 4):
         raise ValueError(f"an affine is 4x4, got shape {np.shape(affine)}.")
     if not np.isfinite(affine).all() or not np.array_equal(affine[3], [0, 0, 0, 1]):
-        raise ValueError(f"an affine is finite with last row 0 0 0 1, got {np.asarray(affine).tolist()}.")
+        raise ValueError(
+            f"an affine is finite with last row 0 0 0 1, got {np.asarray(affine).tolist()}."
+        )
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() < 1e-6:
-        raise ValueError(f"voxel spacing must be positive, got {spacing.tolist()} mm; fix the header.")
+        raise ValueError(
+            f"voxel spacing must be positive, got {spacing.tolist()} mm; fix the header."
+        )
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
         raise ValueError(
             f"an affine must be invertible, got {np.asarray(affine).tolist()}: two axes point the "
@@ -148,7 +152,9 @@ def voxel_to_world(points_vox: np.ndarray, affine: np.ndarray) -> np.ndarray:
 def world_to_voxel(points_mm: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Map RAS+ mm (..., 3) to real voxel coordinates (..., 3); round for the nearest voxel."""
     check_affine(affine)
-    return np.linalg.solve(affine[:3, :3], (np.asarray(points_mm, float) - affine[:3, 3])[..., None])[..., 0]
+    return np.linalg.solve(
+        affine[:3, :3], (np.asarray(points_mm, float) - affine[:3, 3])[..., None]
+    )[..., 0]
 
 
 def corners_mm(grid: Grid) -> np.ndarray:

@@ -8,7 +8,6 @@ channels on a full CT grid a matter of a second; other grids go through `grid_sa
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,15 +16,15 @@ from torch.nn.functional import grid_sample
 from fmtutor.core.geometry import SPATIAL_AXES, Grid
 from fmtutor.data.cases import Case
 
-Mode = Literal["linear", "nearest"]
-
 ALIGNED_TOLERANCE_VOX = 1e-3
 """Grids whose axes part by less than this over the whole target count as parallel."""
 BLOCK_VOXELS = 2**20
 """Target voxels that the oblique path handles at a time."""
 
 
-def resample_case(case: Case, spacing_mm: tuple[float, float, float], *, antialias: bool = True) -> Case:
+def resample_case(
+    case: Case, spacing_mm: tuple[float, float, float], *, antialias: bool = True
+) -> Case:
     """Return the case at another spacing, with the same axes, centre and ``native`` grid.
 
     The image is interpolated linearly; along an axis that gets coarser the linear hat is widened
@@ -47,7 +46,7 @@ def resample_case(case: Case, spacing_mm: tuple[float, float, float], *, antiali
 
 
 def to_grid(
-    array: np.ndarray, source: Grid, target: Grid, *, mode: Mode = "linear", fill: float = 0.0
+    array: np.ndarray, source: Grid, target: Grid, *, mode: str = "linear", fill: int | float = 0.0
 ) -> np.ndarray:
     """Resample an array from one grid to another.
 
@@ -87,26 +86,22 @@ def _is_identity(source: Grid, target: Grid) -> bool:
     if tuple(source.shape) != tuple(target.shape):
         return False
     reach = np.array([*source.shape, 1.0])
-    return bool((np.abs(_between(source, target) - np.eye(4)) * reach).max() < ALIGNED_TOLERANCE_VOX)
+    drift = np.abs(_between(source, target) - np.eye(4)) * reach
+    return bool(drift.max() < ALIGNED_TOLERANCE_VOX)
 
 
 def _axis_order(source: Grid, target: Grid) -> tuple[int, ...] | None:
     """Return for each target axis the source axis parallel to it; None where grids are oblique."""
-    reach = np.abs(_between(source, target)[:3, :3]) * np.array(target.shape)
-    order = np.abs(_between(source, target)[:3, :3] / _lengths(source, target)).argmax(axis=0)
-    reach[order, range(SPATIAL_AXES)] = 0.0
-    aligned = len(set(order.tolist())) == SPATIAL_AXES and reach.max() < ALIGNED_TOLERANCE_VOX
+    steps = np.abs(_between(source, target)[:3, :3])
+    order = steps.argmax(axis=0)
+    drift = steps * np.array(target.shape)
+    drift[order, range(SPATIAL_AXES)] = 0.0
+    aligned = len(set(order.tolist())) == SPATIAL_AXES and drift.max() < ALIGNED_TOLERANCE_VOX
     return tuple(int(axis) for axis in order) if aligned else None
 
 
-def _lengths(source: Grid, target: Grid) -> np.ndarray:
-    """Return (3, 3) the ratio of target to source edges, to compare directions and not lengths."""
-    edges = [np.linalg.norm(grid.affine[:3, :3], axis=0) for grid in (source, target)]
-    return edges[1][None, :] / edges[0][:, None]
-
-
 def _positions(source: Grid, target: Grid, order: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Yield for each target axis the source coordinate of its voxels, on source axis ``order[i]``."""
+    """Yield for each target axis the coordinates of its voxels on source axis ``order[i]``."""
     matrix = _between(source, target)
     for axis, source_axis in enumerate(order):
         at = matrix[source_axis, axis] * np.arange(target.shape[axis]) + matrix[source_axis, 3]
@@ -114,34 +109,39 @@ def _positions(source: Grid, target: Grid, order: tuple[int, ...]) -> Iterator[n
 
 
 def _separable(
-    values: torch.Tensor, source: Grid, target: Grid, *, fill: float, antialias: bool = False
+    values: torch.Tensor, source: Grid, target: Grid, *, fill: int | float, antialias: bool = False
 ) -> torch.Tensor:
-    """Interpolate (..., *source.shape) linearly, one axis after the other."""
+    """Interpolate (..., *source.shape) linearly, one axis after the other.
+
+    One channel at a time, so that what lies between the passes stays small and is used again.
+    """
     order = _axis_order(source, target)
-    assert order is not None
-    lead = values.ndim - SPATIAL_AXES
-    values = values.permute(*range(lead), *(lead + axis for axis in order))
+    if order is None:
+        raise ValueError("axis by axis resampling needs parallel grids; use to_grid.")
+    lead = values.shape[:-SPATIAL_AXES]
+    channels = values.reshape(-1, *source.shape).permute(0, *(1 + axis for axis in order))
     positions = list(_positions(source, target, order))
-    # The axis that grows most comes last, so that the earlier ones work on less.
-    growth = [len(at) / values.shape[lead + axis] for axis, at in enumerate(positions)]
-    for axis in np.argsort(growth, kind="stable").tolist():
-        values = _along_axis(values, lead + axis, positions[axis], antialias=antialias)
+    out = torch.empty((len(channels), *target.shape))
+    for channel, result in zip(channels, out, strict=True):
+        for axis in (2, 1, 0):  # H last: its voxels lie apart in whole slabs, the cheapest to copy
+            channel = _along_axis(channel, axis, positions[axis], antialias=antialias)
+        result.copy_(channel)
     for axis, at in enumerate(positions):
-        size = source.shape[order[axis]]
-        outside = torch.from_numpy((at < -0.5) | (at > size - 0.5))
-        if outside.any():
-            values.index_fill_(lead + axis, outside.nonzero()[:, 0], fill)
-    return values.contiguous()
+        outside = (at < -0.5) | (at > source.shape[order[axis]] - 0.5)
+        out.index_fill_(1 + axis, torch.from_numpy(outside.nonzero()[0]), fill)
+    return out.reshape(*lead, *target.shape)
 
 
-def _along_axis(values: torch.Tensor, axis: int, at: np.ndarray, *, antialias: bool) -> torch.Tensor:
+def _along_axis(
+    values: torch.Tensor, axis: int, at: np.ndarray, *, antialias: bool
+) -> torch.Tensor:
     """Interpolate along one axis at the coordinates ``at``, clamped to the edge values."""
     size = values.shape[axis]
     step = abs(float(at[1] - at[0])) if len(at) > 1 else 1.0
     if antialias and step > 1.0:
         return _averaged(values, axis, at, step)
     at = np.clip(at, 0, size - 1)
-    low = np.minimum(np.floor(at).astype(np.int64), max(size - 2, 0))
+    low = np.floor(at).astype(np.int64)
     weight = torch.from_numpy((at - low).astype(np.float32))
     weight = weight.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     below = values.index_select(axis, torch.from_numpy(low))
@@ -157,7 +157,7 @@ def _averaged(values: torch.Tensor, axis: int, at: np.ndarray, step: float) -> t
     return torch.movedim(torch.movedim(values, axis, -1) @ matrix.T, -1, axis)
 
 
-def _nearest(array: np.ndarray, source: Grid, target: Grid, fill: float) -> np.ndarray:
+def _nearest(array: np.ndarray, source: Grid, target: Grid, fill: int | float) -> np.ndarray:
     """Take the voxel that each target centre falls into; keeps the dtype."""
     order = _axis_order(source, target)
     if order is None:
@@ -184,7 +184,9 @@ def _blocks(source: Grid, target: Grid) -> Iterator[tuple[slice, np.ndarray]]:
         yield slice(start, start + len(h)), np.stack(at, axis=-1)
 
 
-def _oblique_nearest(array: np.ndarray, source: Grid, target: Grid, fill: float) -> np.ndarray:
+def _oblique_nearest(
+    array: np.ndarray, source: Grid, target: Grid, fill: int | float
+) -> np.ndarray:
     out = np.full((*array.shape[:-SPATIAL_AXES], *target.shape), fill, dtype=array.dtype)
     for rows, at in _blocks(source, target):
         index = np.floor(at + 0.5).astype(np.int64)
@@ -194,7 +196,9 @@ def _oblique_nearest(array: np.ndarray, source: Grid, target: Grid, fill: float)
     return out
 
 
-def _oblique_linear(values: torch.Tensor, source: Grid, target: Grid, fill: float) -> torch.Tensor:
+def _oblique_linear(
+    values: torch.Tensor, source: Grid, target: Grid, fill: int | float
+) -> torch.Tensor:
     lead = values.shape[:-SPATIAL_AXES]
     flat = values.reshape(1, -1, *source.shape)
     out = torch.empty((flat.shape[1], *target.shape))
@@ -203,6 +207,6 @@ def _oblique_linear(values: torch.Tensor, source: Grid, target: Grid, fill: floa
         outside = ((at < -0.5) | (at > size - 0.5)).any(axis=-1)
         scaled = (2.0 * at + 1.0) / size - 1.0  # grid_sample counts its last axis first
         points = torch.from_numpy(scaled[None, ..., ::-1].astype(np.float32).copy())
-        block = grid_sample(flat, points, mode="bilinear", padding_mode="border", align_corners=False)[0]
+        block = grid_sample(flat, points, padding_mode="border", align_corners=False)[0]
         out[:, rows] = block.masked_fill_(torch.from_numpy(outside), fill)
     return out.reshape(*lead, *target.shape)
