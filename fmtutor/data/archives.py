@@ -58,18 +58,32 @@ def ensure_members(archive: Archive, folder: Path, source: Path | None = None) -
     """
     if not missing_members(archive, folder):
         return
-    _make_folder(folder)
-    with _locked(archive, folder):
-        if not missing_members(archive, folder):  # another process was faster
-            return
-        if source is not None:
-            extract(_own_file(archive, source), archive, folder)
-            return
-        part = folder / f".{archive.filename}.part"
-        _require_space(archive, folder, part)
-        _download_archive(archive, part, folder)
-        extract(part, archive, folder)
-        part.unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(archive, folder):
+            if missing_members(archive, folder):  # else another process was faster
+                _bring(archive, folder, source)
+    except OSError as error:  # read-only, full, over quota
+        raise SamplesUnavailableError(
+            f"the cache {folder} cannot be written ({error}); free space there, or set "
+            "FMTUTOR_CACHE to a folder that can be."
+        ) from error
+
+
+def _bring(archive: Archive, folder: Path, source: Path | None) -> None:
+    """Get the archive and its members, as the only process that does."""
+    for member in archive.members:  # what a killed process left of its own temporary files
+        target = folder / member.target
+        for stray in target.parent.glob(f".{target.name}.*.part*"):
+            stray.unlink(missing_ok=True)
+    if source is not None:
+        extract(_own_file(archive, source), archive, folder)
+        return
+    part = folder / f".{archive.filename}.part"
+    _require_space(archive, folder, part)
+    _download_archive(archive, part, folder)
+    extract(part, archive, folder)
+    part.unlink(missing_ok=True)
 
 
 def extract(file: Path, archive: Archive, folder: Path) -> None:
@@ -198,16 +212,6 @@ def _is_whole(file: Path, member: Member) -> bool:
     if not file.is_file() or file.stat().st_size != member.size:
         return False
     return sha256_of(file) == member.sha256
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SamplesUnavailableError(
-            f"the cache {folder} cannot be written ({error}); set FMTUTOR_CACHE to "
-            "a folder that can."
-        ) from error
 
 
 def _require_space(archive: Archive, folder: Path, part: Path) -> None:

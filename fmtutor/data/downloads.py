@@ -1,6 +1,7 @@
 """Downloads that survive: certificates, proxies and passwords as pip has them; resume; retry."""
 
 import base64
+import errno
 import netrc
 import os
 import re
@@ -19,11 +20,12 @@ from urllib.request import (
     Request,
     build_opener,
 )
+from urllib.response import addinfourl
 
 from tqdm import tqdm
 
 ATTEMPTS = 5
-"""Tries per link; each goes on where the last one stopped."""
+"""Tries per link that bring no new byte; each goes on where the last one stopped."""
 PAUSE_S = 0.5
 """Wait before the second try; doubles each time."""
 CHUNK = 1 << 18
@@ -135,7 +137,7 @@ class Opener:
         self._checked = build_opener(proxies, HTTPSHandler(context=context), self._credentials)
         self._unchecked = build_opener(proxies, HTTPSHandler(context=unchecked), self._credentials)
 
-    def open(self, url: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+    def open(self, url: str, headers: Mapping[str, str] | None = None) -> HTTPResponse | addinfourl:
         """Open an address; ``user:password@`` in it is sent as basic auth, then and later."""
         parts = urlsplit(url)
         user, at, host = parts.netloc.rpartition("@")
@@ -147,6 +149,21 @@ class Opener:
         trusted = host in self._trusted or parts.hostname in self._trusted
         opener = self._unchecked if trusted else self._checked
         return opener.open(request, timeout=self.timeout_s)
+
+    def read(self, url: str, headers: Mapping[str, str]) -> tuple[bytes, str, str]:
+        """Return a page's content, its content type and its final address.
+
+        A server that is overloaded (429, 5xx) is asked once more.
+        """
+        try:
+            response = self.open(url, headers)
+        except HTTPError as error:
+            if error.code != 429 and error.code < 500:
+                raise
+            time.sleep(PAUSE_S)
+            response = self.open(url, headers)
+        with response:
+            return response.read(), response.headers.get_content_type(), response.geturl()
 
 
 def download(url: str, part: Path, *, size: int, opener: Opener) -> None:
@@ -163,10 +180,10 @@ def download(url: str, part: Path, *, size: int, opener: Opener) -> None:
     Raises:
         DownloadError: The server refuses, or every attempt ended early.
     """
-    reason = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+    reason, failures, furthest = "", 0, _bytes_of(part)
+    while failures < ATTEMPTS:
+        if failures:
+            time.sleep(PAUSE_S * 2 ** (failures - 1))
         try:
             _continue(url, part, size=size, opener=opener)
         except HTTPError as error:
@@ -177,25 +194,33 @@ def download(url: str, part: Path, *, size: int, opener: Opener) -> None:
                 part.unlink(missing_ok=True)
         except (OSError, HTTPException) as error:
             reason = redacted(str(error)) or type(error).__name__
-            if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
-                break
-            if _local(error):
+            if _on_our_disk(error):
                 raise
+            if url.startswith("file:") or _untrusted(error):
+                break
         else:
             return
+        failures = 1 if _bytes_of(part) > furthest else failures + 1
+        furthest = max(furthest, _bytes_of(part))
     raise DownloadError(f"{redacted(url)}: {reason}")
 
 
-def _local(error: BaseException) -> bool:
+def _on_our_disk(error: BaseException) -> bool:
     """Tell a failure of our own disk (full, read-only) from one of the network."""
-    import errno
-
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+
+
+def _untrusted(error: BaseException) -> bool:
+    return isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError)
+
+
+def _bytes_of(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _continue(url: str, part: Path, *, size: int, opener: Opener) -> None:
     """One attempt: ask for the missing bytes and append them."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _bytes_of(part)
     if have > size:
         have = 0
     if have == size:

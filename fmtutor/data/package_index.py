@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -28,6 +29,8 @@ ACCEPT = (
     "text/html;q=0.1"
 )
 _SECTIONS = ("global", "install", ":env:")  # later ones win, as in pip
+# An unreachable place, an unreadable page, JSON of another shape.
+_BROKEN = (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError)
 _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
 
@@ -136,7 +139,7 @@ def _from(
         links = [link for link in _page_links(page, opener) if _basename(link.url) == filename]
     except HTTPError as error:
         note(f"{redacted(place)}: HTTP {error.code}")
-    except (OSError, ValueError) as error:
+    except _BROKEN as error:
         note(f"{redacted(place)}: {redacted(str(error)) or type(error).__name__}")
     else:
         if not links:
@@ -162,10 +165,8 @@ def _page_links(place: str, opener: Opener) -> list[Link]:
 
 
 def _http_links(place: str, opener: Opener) -> list[Link]:
-    with opener.open(place, headers={"Accept": ACCEPT}) as response:
-        text = response.read().decode("utf-8", errors="replace")
-        kind = response.headers.get_content_type()
-        base = response.geturl()
+    content, kind, base = opener.read(place, {"Accept": ACCEPT})
+    text = content.decode("utf-8", errors="replace")
     if kind.endswith("json"):
         files = json.loads(text)["files"]
         return [
