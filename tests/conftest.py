@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(1)
     os.environ.setdefault("MPLBACKEND", "agg")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    with warnings.catch_warnings():
-        # MONAI warns while it is imported; here, once, and not in the first test that needs it.
-        warnings.simplefilter("ignore")
-        import monai.networks  # noqa: F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
