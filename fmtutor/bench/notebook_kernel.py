@@ -191,6 +191,8 @@ def _environment(profile: Path) -> dict[str, str]:
     changes = {
         "IPYTHONDIR": str(profile),
         "FMTUTOR_INTERACTIVE": "0",
+        # A backend set for batch jobs (Agg) would leave notebooks without figures.
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYTHONPATH": os.pathsep.join(paths),
     }
     return {**os.environ, **changes}

@@ -1,0 +1,181 @@
+"""One HTML page of a batch: what ran, how long, in how much memory, every figure, every failure.
+
+The page is a single file without scripts and without anything from elsewhere, so that it can be
+mailed, archived or opened from a cluster's disk.
+"""
+
+import base64
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import nbformat
+from nbconvert.filters import ansi2html
+from nbformat import NotebookNode
+
+from fmtutor.bench.notebook_runs import RunRecord
+from fmtutor.core.files import atomic_path
+
+REPORT_FILE = "index.html"
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p class="lead">{lead}</p>
+</header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+HEADINGS = (
+    "<tr><th>Notebook</th><th>State</th><th>Time per cell</th>"
+    '<th class="number">Time</th><th class="number">Peak memory</th></tr>'
+)
+
+
+def write_report(records: Sequence[RunRecord], out: Path) -> Path:
+    """Write ``index.html`` from the records and the executed notebooks in ``out``.
+
+    Returns:
+        The path of the page.
+    """
+    path = out / REPORT_FILE
+    with atomic_path(path) as part:
+        part.write_text(html_of(records, out), encoding="utf-8")
+    return path
+
+
+def html_of(records: Sequence[RunRecord], out: Path) -> str:
+    """Return the page as text."""
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    sections = [
+        _section(record, nbformat.read(out / f"{record.name}.ipynb", 4)) for record in records
+    ]
+    body = "\n".join([_table(records), *sections])
+    return PAGE.format(title="Notebook run", style=style, lead=_lead(records), body=body)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for a reader.
+
+    Example:
+        >>> duration(7.25), duration(95), duration(7380)
+        ('7.2 s', '1 min 35 s', '2 h 03 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
+
+
+def figures(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
+    """Yield (heading above it, data address) for each picture of a notebook, in order."""
+    heading = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            titles = [line for line in cell.source.splitlines() if line.startswith("#")]
+            heading = titles[-1].lstrip("# ").strip() if titles else heading
+        for output in cell.get("outputs", []):
+            if address := _picture(output.get("data", {})):
+                yield heading, address
+
+
+def _picture(data: dict[str, str]) -> str:
+    """Return an image as a data address; empty where the output is none."""
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return f"data:{kind};base64,{''.join(data[kind].split())}"
+    if "image/svg+xml" in data:
+        packed = base64.b64encode(data["image/svg+xml"].encode()).decode()
+        return f"data:image/svg+xml;base64,{packed}"
+    return ""
+
+
+def _lead(records: Sequence[RunRecord]) -> str:
+    failed = sum(record.state == "failed" for record in records)
+    computed = [record for record in records if record.state != "skipped"]
+    parts = [
+        f"{len(records)} notebook{'s' * (len(records) != 1)}, {failed or 'none'} failed",
+        f"{duration(sum(record.seconds for record in computed))} in this run",
+    ]
+    if len(computed) < len(records):
+        parts.append(f"{len(records) - len(computed)} unchanged since an earlier run")
+    return escape("; ".join(parts) + f". Finished {max(record.finished for record in records)}.")
+
+
+def _table(records: Sequence[RunRecord]) -> str:
+    total = duration(sum(record.seconds for record in records))
+    peak = max(record.peak_mb for record in records)
+    rows = "\n".join(_row(record) for record in records)
+    foot = '<td colspan="3">Sum of times, largest memory</td>'
+    foot += f'<td class="number">{total}</td><td class="number">{peak:,.0f} MB</td>'
+    return (
+        f'<div class="scroll"><table>\n<thead>{HEADINGS}</thead>\n<tbody>\n{rows}\n</tbody>\n'
+        f"<tfoot><tr>{foot}</tr></tfoot>\n</table></div>"
+    )
+
+
+def _row(record: RunRecord) -> str:
+    name = escape(record.name)
+    error = f"<small>{escape(record.error)}</small>" if record.error else ""
+    return (
+        f'<tr><td><a href="#{name}">{escape(record.title)}</a><small>{name}</small>{error}</td>'
+        f'<td><span class="state {record.state}">{record.state}</span></td>'
+        f"<td>{_strip(record)}</td>"
+        f'<td class="number">{duration(record.seconds)}</td>'
+        f'<td class="number">{record.peak_mb:,.0f} MB</td></tr>'
+    )
+
+
+def _strip(record: RunRecord) -> str:
+    """Draw the seconds of the code cells side by side, so that the slow one is seen."""
+    if not sum(record.cell_seconds):
+        return ""
+    cells = [
+        f'<i style="flex:{seconds:.3f}" title="code cell {number}: {duration(seconds)}"></i>'
+        for number, seconds in enumerate(record.cell_seconds, start=1)
+    ]
+    return f'<div class="strip">{"".join(cells)}</div>'
+
+
+def _section(record: RunRecord, notebook: NotebookNode) -> str:
+    name = escape(record.name)
+    given = ", ".join(f"{key} = {value!r}" for key, value in record.parameters.items())
+    facts = [duration(record.seconds), f"{record.peak_mb:,.0f} MB", given or "no parameters"]
+    link = f'<a href="{name}.ipynb">{name}.ipynb</a>'
+    parts = [
+        f'<section id="{name}">\n<h2>{escape(record.title)}</h2>',
+        f'<p class="facts">{escape(" · ".join(facts))} · {link}</p>',
+    ]
+    if record.error:
+        parts.append(_failure(record, notebook))
+    for number, (heading, address) in enumerate(figures(notebook), start=1):
+        text = escape(heading or f"Figure {number}")
+        picture = f'<img loading="lazy" alt="{text}" src="{address}">'
+        parts.append(f"<figure><figcaption>{text}</figcaption>{picture}</figure>")
+    return "\n".join([*parts, "</section>"])
+
+
+def _failure(record: RunRecord, notebook: NotebookNode) -> str:
+    """Show what stopped a notebook: the cell and its traceback, if a cell raised."""
+    shown = [f'<div class="failure">\n<p>{escape(record.error)}</p>']
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                shown.append(f"<pre>{escape(cell.source)}</pre>")
+                shown.append(f"<pre>{ansi2html(chr(10).join(output.traceback))}</pre>")
+    return "\n".join([*shown, "</div>"])
