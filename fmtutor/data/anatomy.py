@@ -135,7 +135,7 @@ def expand(name: str, *, lesions: bool = False) -> tuple[str, ...]:
 
     Args:
         name: Any known spelling.
-        lesions: Whether lesions of the structure count as part of it.
+        lesions: Whether lesions of an organ count as part of it (parts of a lesion always do).
 
     Returns:
         Canonical names, the structure itself first.
@@ -145,6 +145,7 @@ def expand(name: str, *, lesions: bool = False) -> tuple[str, ...]:
         ('liver', 'liver_lesion')
     """
     found = [canonical(name)]
+    lesions = lesions or STRUCTURES[found[0]].group == "lesion"
     for up in found:  # grows while it is read: breadth first
         rows = (row for row in STRUCTURES.values() if row.part_of == up)
         found += [row.name for row in rows if lesions or row.group != "lesion"]

@@ -110,7 +110,8 @@ class Dataset:
             class, such as one kidney inside "kidneys"; "none": unknown here.
         """
         name, names = canonical(structure), set(self.names)
-        if name in names or (name in GROUPS and names.issuperset(GROUPS[name])):
+        parts = GROUPS.get(name) or _lesion_kinds(name)
+        if name in names or (parts and names.issuperset(parts)):
             return "own"
         up = STRUCTURES[name].part_of if STRUCTURES[name].group != "lesion" else ""
         while up:
@@ -118,6 +119,11 @@ class Dataset:
                 return "merged"
             up = STRUCTURES[up].part_of
         return "none"
+
+
+def _lesion_kinds(name: str) -> tuple[str, ...]:
+    kinds = expand(name)[1:] if STRUCTURES[name].group == "lesion" else ()
+    return kinds if len(kinds) > 1 else ()
 
 
 def _covered(target: Target) -> list[str]:
@@ -204,7 +210,7 @@ def _targets(name: str, raw: Mapping[str, Any]) -> tuple[Target, ...]:
     for used in [*names, *(part for target in targets for part in target.includes)]:
         if used not in STRUCTURES:
             raise ValueError(
-                f"card {name!r}: targets are canonical names; write {canonical(used)!r} for {used!r}."
+                f"card {name!r}: use canonical names; write {canonical(used)!r} for {used!r}."
             )
     if len(set(names)) < len(names):
         raise ValueError(f"card {name!r} names a target twice: {names}; drop one.")
@@ -219,8 +225,10 @@ def which_annotates(structure: str, *, merged: bool = False) -> tuple[str, ...]:
         merged: Whether to count datasets that draw it only inside a larger class.
 
     Example:
-        >>> "kits" in which_annotates("kidney_left"), "kits" in which_annotates("kidney_left", merged=True)
-        (False, True)
+        >>> "kits" in which_annotates("kidney_left")
+        False
+        >>> "kits" in which_annotates("kidney_left", merged=True)
+        True
     """
     wanted = ("own", "merged") if merged else ("own",)
     return tuple(name for name, card in catalog().items() if card.coverage(structure) in wanted)

@@ -14,7 +14,7 @@ from fmtutor.data.anatomy import STRUCTURES, crosswalk, expand, read_table
 from fmtutor.data.regions import Protocol, Region
 
 TAXONOMIES: Mapping[str, str] = {
-    "clip_driven": "CLIP-Driven Universal Model: 32 classes, ids 1 to 32 of its papers are channels 0 to 31",
+    "clip_driven": "CLIP-Driven Universal Model: 32 classes; its ids 1 to 32 are channels 0 to 31",
     "fseft": "FSEFT's foundation model: 29 classes",
     "multitalent": "MultiTalent: 47 classes, one per (dataset, region), nothing shared",
 }
