@@ -20,11 +20,11 @@ WEIGHT_DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 
 def rng_state() -> dict[str, Any]:
     """Return the state of the global generators of Python, NumPy, torch and the CUDA device."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, next_gauss = random.getstate()
     return {
         "python": [version, list(internal), next_gauss],
-        "numpy": [kind, keys.tolist(), position, has_gauss, gauss],
+        "numpy": [kind, np.asarray(keys).tolist(), position, has_gauss, gauss],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }

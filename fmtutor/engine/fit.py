@@ -149,7 +149,7 @@ class _Run:
             save_state(path, fields)
             where = f"its batch is in {path}"
         raise NotFiniteError(
-            f"the {what} must be finite, got {float(value)} at step {i}, tasks "
+            f"the {what} must be finite, got {value.item()} at step {i}, tasks "
             f"{None if tasks is None else tasks.tolist()}; {where}. Try a lower lr or fp32."
         )
 

@@ -202,7 +202,7 @@ def _row(prediction: Prediction, case: Case, region: Region, tolerance_mm: float
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     axes = range(mask.ndim)
-    lines = [mask.any(axis=tuple(set(axes) - {axis})).nonzero()[0] for axis in axes]
+    lines = [np.flatnonzero(mask.any(axis=tuple(set(axes) - {axis}))) for axis in axes]
     return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
 
 

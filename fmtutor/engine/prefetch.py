@@ -1,7 +1,7 @@
 """Batches made ahead of the training step by a background thread."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 
 def prefetched(
     batches: Callable[[int], Any], positions: range, *, ahead: int, pin: bool = False
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield ``batches(i)`` for each position in order, at most ``ahead`` of them made early.
 
     As ``batches`` is a pure function of the position, nothing has to be remembered to resume: a
