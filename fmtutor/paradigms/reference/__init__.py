@@ -1,1 +1,1 @@
-"""."""
+"""Task-specific networks that the talk's tables compare foundation models with."""
