@@ -129,7 +129,9 @@ class FeatureCache:
             features = self.encode(crop)[0]
         stored = features.to("cpu", torch.float16)
         if not bool(torch.isfinite(stored).all()):
-            raise ValueError(f"features must fit into fp16 (below 65504), crop {i} has larger ones.")
+            raise ValueError(
+                f"features must fit into fp16 (below 65504), crop {i} has larger ones."
+            )
         return stored
 
     def _path(self, i: int) -> Path:

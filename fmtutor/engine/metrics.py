@@ -12,7 +12,7 @@ not annotated       any         NaN everywhere and ``known`` False
 JSON has neither NaN nor infinity: `json_rows` writes both as null, and the volumes tell which.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ class Interval:
 
 
 def bootstrap_mean(
-    values: Sequence[float], seed: int, *, resamples: int = 2000, level: float = 0.95
+    values: Iterable[float], seed: int, *, resamples: int = 2000, level: float = 0.95
 ) -> Interval:
     """Return the mean and its percentile bootstrap interval over cases.
 
@@ -171,11 +171,11 @@ def bootstrap_mean(
     Raises:
         ValueError: No value is defined, or one is infinite.
     """
-    kept = np.asarray(values, dtype=float)
-    kept = kept[~np.isnan(kept)]
+    given = np.array(list(values), dtype=float)
+    kept = given[~np.isnan(given)]
     if not len(kept) or np.isinf(kept).any():
         raise ValueError(
-            f"a mean needs at least one value and only finite ones, got {list(values)}; "
+            f"a mean needs at least one value and only finite ones, got {given.tolist()}; "
             "for HD95 with missed organs report the median and the number of misses."
         )
     drawn = rng("bootstrap", seed).integers(len(kept), size=(resamples, len(kept)))
