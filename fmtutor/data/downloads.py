@@ -131,11 +131,14 @@ class Opener:
         self._credentials = _Credentials()
         proxies = ProxyHandler({"http": proxy, "https": proxy} if proxy else None)
         context = ssl_context(cert, client_cert)
-        unchecked = ssl_context(cert, client_cert)
-        unchecked.check_hostname = False
-        unchecked.verify_mode = ssl.CERT_NONE
         self._checked = build_opener(proxies, HTTPSHandler(context=context), self._credentials)
-        self._unchecked = build_opener(proxies, HTTPSHandler(context=unchecked), self._credentials)
+        self._unchecked = self._checked
+        if trusted_hosts:
+            unchecked = ssl_context(cert, client_cert)
+            unchecked.check_hostname = False
+            unchecked.verify_mode = ssl.CERT_NONE
+            https = HTTPSHandler(context=unchecked)
+            self._unchecked = build_opener(proxies, https, self._credentials)
 
     def open(self, url: str, headers: Mapping[str, str] | None = None) -> HTTPResponse | addinfourl:
         """Open an address; ``user:password@`` in it is sent as basic auth, then and later."""

@@ -161,7 +161,7 @@ def check_sources(sha256s: Iterable[str], *, what: str = "a model card") -> None
             )
 
 
-def image_sha256s(name: str) -> list[str]:
+def source_sha256s(name: str) -> list[str]:
     """Return the digests of all files of a sample, for the sources of a model card."""
     lookup(SAMPLES, name, "sample")
     members = [member for archive in ARCHIVES for member in archive.members]

@@ -25,8 +25,8 @@ from fmtutor.data.sample_table import (
     SAMPLES,
     Sample,
     check_sources,
-    image_sha256s,
     roles_by_sha256,
+    source_sha256s,
 )
 
 __all__ = [
@@ -36,12 +36,12 @@ __all__ = [
     "cache_folder",
     "check_sources",
     "fetch_samples",
-    "image_sha256s",
     "is_cached",
     "load_sample",
     "roles_by_sha256",
     "sample",
     "samples_folder",
+    "source_sha256s",
 ]
 
 _TABLES: Mapping[str, Mapping[int, str]] = {

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -165,13 +166,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(**settings: object) -> Iterator[LocalIndex]:
-    """Serve an index on a free port of this machine."""
+def serving(certificate: Path | None = None, **settings: object) -> Iterator[LocalIndex]:
+    """Serve an index on a free port of this machine, over TLS where a PEM file is given."""
     index = LocalIndex(**settings)  # type: ignore[arg-type]
     handler = type("Handler", (_Handler,), {"index": index})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    index.address = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    index.address = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
