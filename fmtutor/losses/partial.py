@@ -99,7 +99,8 @@ def _check(logits: Tensor, target: Tensor, known: Tensor, reduction: str, dice: 
     if logits.shape != target.shape or known.shape != logits.shape[:2]:
         raise ValueError(
             "logits and target must be (B, L, H, W, D) and known (B, L), not "
-            f"{tuple(logits.shape)}, {tuple(target.shape)} and {tuple(known.shape)}; build them from one vocabulary."
+            f"{tuple(logits.shape)}, {tuple(target.shape)} and {tuple(known.shape)}; "
+            "build them from one vocabulary."
         )
     if reduction == "sample_mean" and dice == "batch":
         raise ValueError("sample_mean needs a Dice of each sample; use dice='volume' with it.")
