@@ -132,8 +132,8 @@ def _check_slices(slices: list[Dataset], folder: Path) -> None:
         where = Path(header.filename).name
         if int(header.get("NumberOfFrames") or 1) > 1:
             raise ValueError(
-                f"one file must be one slice, got {header.NumberOfFrames} frames in {where}; convert "
-                "multi-frame files first, e.g. to NIfTI with dcm2niix."
+                f"one file must be one slice, got {header.NumberOfFrames} frames in {where}; "
+                "convert multi-frame files first, e.g. to NIfTI with dcm2niix."
             )
         if int(header.get("SamplesPerPixel", 1)) != 1:
             raise ValueError(f"slices must be grey, got a colour image in {where}; leave it out.")
@@ -144,8 +144,8 @@ def _check_slices(slices: list[Dataset], folder: Path) -> None:
     if len(plans) > 1:
         listing = "; ".join(f"{rows}x{columns}, {rest}" for rows, columns, *rest in sorted(plans))
         raise ValueError(
-            f"slices of a series must agree in size, spacing and direction, {folder} has {listing}; "
-            "leave scouts and other reconstructions out."
+            f"slices of a series must agree in size, spacing and direction, {folder} has "
+            f"{listing}; leave scouts and other reconstructions out."
         )
 
 
@@ -166,10 +166,10 @@ def _check_spacing(slices: list[Dataset], folder: Path) -> None:
     if steps.min() < 1e-3:
         twice = along[int(steps.argmin())]
         raise ValueError(
-            f"each slice must have its own place, {folder} has two at {twice:.2f} mm: several phases "
-            "or echoes; put each into a folder of its own."
+            f"each slice must have its own place, {folder} has two at {twice:.2f} mm: several "
+            "phases or echoes; put each into a folder of its own."
         )
-    if (gaps := np.flatnonzero(steps > (1 + 0.5) * step)).size:
+    if (gaps := np.flatnonzero(steps > 1.5 * step)).size:
         listing = ", ".join(f"{along[i]:.2f} to {along[i + 1]:.2f} mm" for i in gaps[:5])
         raise ValueError(
             f"slices must follow every {step:.2f} mm, {folder} misses some between {listing}; "

@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +14,8 @@ from fmtutor.core.geometry import Grid, same_grid
 from fmtutor.data.cases import Case
 
 SUFFIXES = (".nii", ".nii.gz")
+GZIP_MAGIC = b"\x1f\x8b"
+NIFTI_BY_HEADER_SIZE = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
 
 
 def read_nifti(
@@ -91,8 +94,8 @@ def write_nifti(array: np.ndarray, where: Case | Grid, path: str | Path) -> None
     if isinstance(where, Case) and where.native is not None:
         if not same_grid(grid, where.native.to_ras()):
             raise ValueError(
-                f"case {where.name!r} is no longer on the grid it was read on; bring the array back "
-                "first: to_grid(array, case.grid, case.native.to_ras(), mode=...)."
+                f"case {where.name!r} is no longer on the grid it was read on; bring the array "
+                "back first: to_grid(array, case.grid, case.native.to_ras(), mode=...)."
             )
         grid, array = where.native, where.native.array_from_ras(array)
     stored = _storable(array)
@@ -104,41 +107,54 @@ def write_nifti(array: np.ndarray, where: Case | Grid, path: str | Path) -> None
 def read_volume(path: str | Path) -> tuple[np.ndarray, Grid]:
     """Read one volume as stored, scaled, with its grid; the checks are those of `read_nifti`."""
     path = Path(path)
-    image = _open(path)
+    image, raw = _open(path)
     shape = tuple(image.shape)
     if len(shape) < 3 or any(size != 1 for size in shape[3:]):
         raise ValueError(
-            f"a case is one 3D volume, got shape {shape} in {path}; split it into files of one volume."
+            f"a case is one 3D volume, got shape {shape} in {path}; split it into single volumes."
         )
     if image.get_data_dtype().kind not in "iuf":
         raise ValueError(
-            f"voxels must be real numbers, got {image.get_data_dtype()} in {path}; colour and complex "
-            "images are not read, save one channel as float."
+            f"voxels must be real numbers, got {image.get_data_dtype()} in {path}; colour and "
+            "complex images are not read, save one channel as float."
         )
-    grid = _grid(image, path)
+    grid = _grid(image, raw, path)
     try:
         array = np.asanyarray(image.dataobj)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} ends early or is damaged ({error}); copy or download it again.") from error
+    except (EOFError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
     return array.reshape(grid.shape), grid
 
 
-def _open(path: Path) -> nib.Nifti1Pair:
+def _open(path: Path) -> tuple[nib.Nifti1Image, bytes]:
+    """Return the image and the file's bytes, unzipped whole so that its checksum is checked."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; check the path.")
-    if path.stat().st_size == 0:
+    raw = path.read_bytes()
+    if not raw:
         raise ValueError(f"{path} is empty (0 bytes); copy or download it again.")
+    if raw.startswith(GZIP_MAGIC):
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, OSError, zlib.error) as error:
+            raise _damaged(path, error) from error
+    kind = NIFTI_BY_HEADER_SIZE.get(int.from_bytes(raw[:4], "little")) or NIFTI_BY_HEADER_SIZE.get(
+        int.from_bytes(raw[:4], "big")
+    )
+    if kind is None:
+        raise ValueError(f"{path} is not a NIfTI file; convert it to .nii.gz first.")
     try:
-        image = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:
+        return kind.from_bytes(raw), raw
+    except (nib.spatialimages.HeaderDataError, OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable NIfTI file: {error}.") from error
-    if not isinstance(image, nib.Nifti1Pair):
-        raise ValueError(f"{path} is a {type(image).__name__}, not NIfTI; convert it to .nii.gz.")
-    return image
 
 
-def _grid(image: nib.Nifti1Pair, path: Path) -> Grid:
-    """Return the grid of the header, after refusing headers that nibabel would complete by guess."""
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is cut off or damaged ({error}); copy or download it again.")
+
+
+def _grid(image: nib.Nifti1Image, raw: bytes, path: Path) -> Grid:
+    """Return the header's grid, after refusing headers that nibabel would complete by guess."""
     header = image.header
     if header["sform_code"] == 0 and header["qform_code"] == 0:
         raise ValueError(
@@ -146,19 +162,22 @@ def _grid(image: nib.Nifti1Pair, path: Path) -> Grid:
             "set one, e.g. with nibabel's image.set_sform(affine, code=1)."
         )
     if (unit := header.get_xyzt_units()[0]) in ("meter", "micron"):
-        raise ValueError(f"{path} is in {unit}s; affines must be in mm, rescale it and save it again.")
-    if header["sform_code"] == 0 and min(spacing := _stored_spacing(image, path)) <= 0:
-        raise ValueError(f"voxel spacing must be positive, got {spacing} mm in {path}; fix the header.")
+        raise ValueError(
+            f"{path} is in {unit}s; affines must be in mm, rescale it and save it again."
+        )
+    if header["sform_code"] == 0 and min(spacing := _stored_spacing(image, raw)) <= 0:
+        raise ValueError(
+            f"voxel spacing must be positive, got {spacing} mm in {path}; fix the header."
+        )
     try:
         return Grid(tuple(image.shape[:3]), image.affine)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _stored_spacing(image: nib.Nifti1Pair, path: Path) -> list[float]:
+def _stored_spacing(image: nib.Nifti1Image, raw: bytes) -> list[float]:
     """Return pixdim as in the file: nibabel replaces a zero by 1 mm when it loads one."""
-    with (gzip.open if path.name.endswith(".gz") else open)(path, "rb") as file:
-        header = type(image.header).from_fileobj(file, check=False)
+    header = type(image.header).from_fileobj(BytesIO(raw), check=False)
     return [float(abs(size)) for size in header["pixdim"][1:4]]
 
 
@@ -186,9 +205,13 @@ def checked_labels(array: np.ndarray, table: Mapping[int, str], *, source: str) 
     """
     ids = np.unique(array)
     if not np.array_equal(ids, np.round(ids)):  # NaN is not equal to itself, so it lands here too
-        raise ValueError(f"label ids are whole numbers, got {ids[ids != np.round(ids)][:3]} in {source}.")
+        raise ValueError(
+            f"label ids are whole numbers, got {ids[ids != np.round(ids)][:3]} in {source}."
+        )
     if stray := sorted({int(number) for number in ids} - {0, *table}):
-        raise ValueError(f"label ids must be in the table, got {stray[:10]} in {source}; extend the table.")
+        raise ValueError(
+            f"label ids must be in the table, got {stray[:10]} in {source}; extend the table."
+        )
     return array.astype(_label_type(int(ids[-1])))
 
 
@@ -200,7 +223,8 @@ def _storable(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biu":
         return array.astype(np.float32)
     if array.dtype.kind == "i" and array.size and array.min() < 0:
-        return array.astype(np.int16 if array.min() >= -(2**15) and array.max() < 2**15 else np.int32)
+        small = array.min() >= -(2**15) and array.max() < 2**15
+        return array.astype(np.int16 if small else np.int32)
     return array.astype(_label_type(int(array.max(initial=0))))
 
 
