@@ -59,7 +59,7 @@ class Slip:
     """Labels of the row."""
     column: str
     """Heading of the column."""
-    corrected: float
+    corrected: float | int
     """What it should be."""
     why: str
     """How that is known."""

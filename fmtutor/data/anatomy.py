@@ -46,8 +46,7 @@ def read_table(path: str) -> list[dict[str, str]]:
     Args:
         path: File below the table folder, such as ``"labels/totalsegmentator_v2.csv"``.
     """
-    with (_TABLES / path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader((_TABLES / path).read_text("utf-8").splitlines()))
 
 
 def _structures() -> Mapping[str, Structure]:

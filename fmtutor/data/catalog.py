@@ -195,7 +195,9 @@ def parse_card(name: str, raw: Mapping[str, Any]) -> Dataset:
         scans=scans,
         labelled=labelled,
         talk=TalkRow(**raw["talk"]) if "talk" in raw else None,
-        **{key: tuple(raw.get(key, ())) for key in ("protocol", "slips", "overlaps")},
+        protocol=tuple(raw["protocol"]),
+        slips=tuple(raw.get("slips", ())),
+        overlaps=tuple(raw.get("overlaps", ())),
         **{key: raw[key] for key in ("title", "modality", "licence", "access", "link", "citation")},
     )
 
