@@ -1,1 +1,50 @@
-"""."""
+"""The systems of the talk, one file each, and the table that names them.
+
+Every file offers the same few things:
+
+- ``Config`` (frozen; ``tiny()`` for the contracts, ``quick()``, ``gpu()``, ``paper()``) with
+  ``with_vocabulary(vocabulary)``, which takes the classes from a vocabulary;
+- ``vocabulary(protocols)``: how the system lays the regions of several datasets out as channels;
+- ``build(config) -> model``, which keeps its ``config``; initial weights come from torch's global
+  generator;
+- ``step(model, batch) -> loss`` for `fmtutor.engine.fit`. The model's output is one map of logits,
+  or a tuple of them, finest first; its first channels are those of the vocabulary;
+- ``predict(model, case, ask) -> Prediction``;
+- ``CARD``.
+
+A file joins by being listed here; then the contracts in ``tests/contracts`` run over it.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from fmtutor.core.tables import lookup
+
+PARADIGMS: dict[str, str] = {
+    "fseft": "fmtutor.paradigms.partial.fseft",
+    "med3d": "fmtutor.paradigms.partial.med3d",
+    "multitalent": "fmtutor.paradigms.partial.multitalent",
+    "nnunet_like": "fmtutor.paradigms.reference.nnunet_like",
+}
+"""Name of a system to the module that holds it."""
+
+
+def paradigm(name: str) -> ModuleType:
+    """Import the module of a system.
+
+    Raises:
+        ValueError: No system has this name; the message lists those there are.
+
+    Example:
+        >>> paradigm("fseft").CARD.year
+        2025
+    """
+    return import_module(lookup(PARADIGMS, name, "system"))
+
+
+def config_of(model: nn.Module) -> Any:
+    """Return the configuration a model was built from, also when it is wrapped for several GPUs."""
+    return getattr(model, "module", model).config

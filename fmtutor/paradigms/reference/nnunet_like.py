@@ -27,7 +27,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from fmtutor.core.ask import Ask, Classes, Part, answerable
-from fmtutor.core.axes import Image, Logits
+from fmtutor.core.axes import Image
 from fmtutor.core.card import Card
 from fmtutor.core.tables import lookup
 from fmtutor.data.anatomy import KNOWN_STRUCTURES
@@ -37,6 +37,7 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.declared import declared_softmax_loss
 from fmtutor.losses.partial import partial_loss
+from fmtutor.nets.heads import LinearHead
 from fmtutor.nets.unet3d import UNet3d
 from fmtutor.paradigms import config_of
 
@@ -151,7 +152,7 @@ def feature_bytes(
     patch: Sequence[int], strides: Sequence[Shape], channels: Sequence[int]
 ) -> int:
     """Estimate the bytes of fp32 feature maps that training keeps for one patch."""
-    voxels = [float(np.prod(patch)) / np.prod(strides[: level + 1]) for level in range(len(strides))]
+    voxels = float(np.prod(patch)) / np.cumprod(np.prod(strides, axis=1))
     kept = sum(v * c for v, c in zip(voxels, channels, strict=True))
     return int(4 * TENSORS_PER_LEVEL * kept)
 
@@ -229,7 +230,7 @@ class NnUNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         widths = backbone.level_channels[: max(1, len(backbone.level_channels) - 2)]
-        self.heads = nn.ModuleList(nn.Conv3d(width, outputs, kernel_size=1) for width in widths)
+        self.heads = nn.ModuleList(LinearHead(width, outputs) for width in widths)
 
     def forward(self, image: Image) -> Tensor | tuple[Tensor, ...]:
         """Return logits on the input grid; in training those of every level, finest first.
