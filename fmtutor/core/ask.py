@@ -106,6 +106,8 @@ def answerable(ask: Ask | Part, *kinds: type[Part], system: str) -> dict[type[Pa
         if not isinstance(part, kinds):
             raise ValueError(f"{system} cannot answer {type(part).__name__}; it answers: {can}.")
         if type(part) in found:
-            raise ValueError(f"an ask holds each kind once, got {type(part).__name__} twice; merge them.")
+            raise ValueError(
+                f"an ask holds each kind once, got {type(part).__name__} twice; merge them."
+            )
         found[type(part)] = part
     return found

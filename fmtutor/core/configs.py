@@ -28,7 +28,9 @@ def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
         built[name] = _tuples(value)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(built) - known):
-        raise TypeError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {sorted(known)}")
+        raise TypeError(
+            f"{kind.__name__} has no field {', '.join(unknown)}; it has {sorted(known)}"
+        )
     return kind(**built)
 
 

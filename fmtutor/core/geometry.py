@@ -83,7 +83,9 @@ class Grid:
         _check_stored(array, self.shape)
         patient_axes, signs = _orientation(self).astype(int).T
         lead = array.ndim - SPATIAL_AXES
-        flipped = np.flip(array, tuple(lead + axis for axis in range(SPATIAL_AXES) if signs[axis] < 0))
+        flipped = np.flip(
+            array, tuple(lead + axis for axis in range(SPATIAL_AXES) if signs[axis] < 0)
+        )
         order = [lead + int(axis) for axis in np.argsort(patient_axes)]
         return np.ascontiguousarray(flipped.transpose(*range(lead), *order))
 

@@ -30,7 +30,9 @@ def add_arms(image: Volume, *, spacing_mm: float, rng: np.random.Generator) -> V
         w = image.shape[1] * rng.uniform(0.3, 0.6)
         slant = torch.from_numpy(rng.normal(0, 0.15, 2)).float()
         depth = grid[2] - image.shape[2] / 2
-        r = ((grid[0] - h - slant[0] * depth) ** 2 + ((grid[1] - w - slant[1] * depth) / 1.15) ** 2).sqrt()
+        r = (
+            (grid[0] - h - slant[0] * depth) ** 2 + ((grid[1] - w - slant[1] * depth) / 1.15) ** 2
+        ).sqrt()
         arm = torch.full_like(image, AIR_HU)
         for limit, hu in ((1.0, -100.0), (0.8, 45.0), (0.3, 700.0), (0.16, 150.0)):
             arm = torch.where(r < limit * radius, torch.full_like(arm, hu), arm)
@@ -46,7 +48,10 @@ def add_table(image: Volume, *, spacing_mm: float, rng: np.random.Generator) -> 
     bend = rng.uniform(0.0, 0.004)
     sheet = back - rng.uniform(0, 6) / spacing_mm + bend * (grid[0] - image.shape[0] / 2) ** 2
     out = image
-    for offset_mm, hu in ((3.0, rng.uniform(-300, 200)), (rng.uniform(20, 60), rng.uniform(-500, 0))):
+    for offset_mm, hu in (
+        (3.0, rng.uniform(-300, 200)),
+        (rng.uniform(20, 60), rng.uniform(-500, 0)),
+    ):
         shell = (grid[1] - (sheet - offset_mm / spacing_mm)).abs() < 0.8
         out = torch.where(shell & (out < -300), torch.full_like(out, float(hu)), out)
     return out
@@ -58,11 +63,13 @@ def thicken_slices(image: Volume, *, spacing_mm: float, slice_mm: float) -> Volu
     if width <= 1.0:
         return image
     reach = int(np.ceil((width - 1) / 2))
-    weights = [1.0] + [min(1.0, max(0.0, (width - 1) / 2 - step + 1)) for step in range(1, reach + 1)]
+    weights = [1.0] + [
+        min(1.0, max(0.0, (width - 1) / 2 - step + 1)) for step in range(1, reach + 1)
+    ]
     padded = torch.nn.functional.pad(image, (reach, reach), mode="replicate")
     depth, total = image.shape[2], torch.zeros_like(image)
     for step in range(-reach, reach + 1):
-        total += weights[abs(step)] * padded[..., reach + step: reach + step + depth]
+        total += weights[abs(step)] * padded[..., reach + step : reach + step + depth]
     return total / (weights[0] + 2 * sum(weights[1:]))
 
 

@@ -30,7 +30,10 @@ def enhancements() -> dict[str, dict[str, float]]:
     """Return phase to structure to enhancement in HU."""
     text = files("fmtutor.data").joinpath("tables/contrast_phases.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
-    return {phase: {row["structure"]: float(row[phase]) for row in rows} for phase in ("arterial", "portal", "delayed")}
+    return {
+        phase: {row["structure"]: float(row[phase]) for row in rows}
+        for phase in ("arterial", "portal", "delayed")
+    }
 
 
 def tissue_key(structure: str) -> str:
@@ -40,13 +43,19 @@ def tissue_key(structure: str) -> str:
     """
     rows = enhancements()["portal"]
     for length in range(len(structure), 0, -1):
-        if structure[:length] in rows and structure[length:length + 1] in ("", "_"):
+        if structure[:length] in rows and structure[length : length + 1] in ("", "_"):
             return structure[:length]
     return "other"
 
 
-def organ_tones(table: Mapping[int, str], *, phase: str, jitter: float, organ_hu: float,
-                rng: np.random.Generator) -> Float[np.ndarray, " 256"]:
+def organ_tones(
+    table: Mapping[int, str],
+    *,
+    phase: str,
+    jitter: float,
+    organ_hu: float,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, " 256"]:
     """Draw the HU that each label id gains: its enhancement in this phase, and a tone of its own.
 
     Args:
@@ -57,7 +66,10 @@ def organ_tones(table: Mapping[int, str], *, phase: str, jitter: float, organ_hu
         rng: Source of the draws.
     """
     rows = {} if phase == "none" else lookup(enhancements(), phase, "contrast phase")
-    gains = {key: float(np.exp(rng.normal(0, jitter))) for key in sorted({tissue_key(s) for s in table.values()})}
+    gains = {
+        key: float(np.exp(rng.normal(0, jitter)))
+        for key in sorted({tissue_key(s) for s in table.values()})
+    }
     tones = np.zeros(256, dtype=np.float32)
     tones[0] = rows.get("other", 0.0) * 0.7
     for number, structure in table.items():
@@ -67,7 +79,7 @@ def organ_tones(table: Mapping[int, str], *, phase: str, jitter: float, organ_hu
 
 
 def add_tones(image: Volume, labels: Labels, tones: Float[np.ndarray, " 256"]) -> Volume:
-    """Add each label's tone, softened over the partial-volume zone; only soft tissue takes it up."""
+    """Add each label's tone, softened at its border; only soft tissue takes it up."""
     shift = blur(torch.from_numpy(tones)[labels.long()][None], 0.6)[0]
     uptake = ((image + 60) / 60).clamp(0, 1)  # nothing in air, little in fat
     return image + shift * uptake
@@ -77,7 +89,12 @@ def smooth_noise(shape: tuple[int, int, int], every: int, rng: np.random.Generat
     """Return noise of unit variance that varies over about ``every`` voxels."""
     points = [max(2, n // every + 2) for n in shape]
     controls = torch.from_numpy(rng.standard_normal((1, 1, *points))).float()
-    return torch.nn.functional.interpolate(controls, size=shape, mode="trilinear", align_corners=True)[0, 0] * 1.6
+    return (
+        torch.nn.functional.interpolate(controls, size=shape, mode="trilinear", align_corners=True)[
+            0, 0
+        ]
+        * 1.6
+    )
 
 
 def add_texture(image: Volume, sd_hu: float, rng: np.random.Generator) -> Volume:
@@ -96,7 +113,9 @@ def redraw(image: Volume, labels: Labels, rng: np.random.Generator) -> Volume:
     ids = labels.long().clone()
     for number, (low, high) in enumerate(TISSUES.values()):
         ids[(labels == 0) & (image >= low) & (image < high)] = 256 + number
-    means = torch.zeros(260).scatter_reduce(0, ids.flatten(), image.flatten(), "mean", include_self=False)
+    means = torch.zeros(260).scatter_reduce(
+        0, ids.flatten(), image.flatten(), "mean", include_self=False
+    )
     drawn = torch.from_numpy(rng.uniform(-120, 240, 260)).float()
     drawn[256], drawn[257] = -1000.0, float(rng.uniform(-200, 0))
     detail = (image - means[ids]).clamp(-150, 150) * float(rng.uniform(0.4, 1.2))

@@ -26,5 +26,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device."""
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__}
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in self.__dataclass_fields__
+        }
         return replace(self, **moved)

@@ -51,7 +51,9 @@ class Case:
             raise ValueError(f"case {self.name!r} has no labels; read it with a label file.")
         ids = {name: number for number, name in self.table.items()}
         if missing := [name for name in structures if name not in ids and name not in self.known]:
-            raise ValueError(f"case {self.name!r} does not annotate {missing}; it knows {sorted(self.known)}.")
+            raise ValueError(
+                f"case {self.name!r} does not annotate {missing}; it knows {sorted(self.known)}."
+            )
         return np.isin(self.labels, [ids[name] for name in structures if name in ids])
 
     def volume_ml(self, *structures: str) -> float:

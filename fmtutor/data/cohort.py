@@ -1,7 +1,7 @@
 """The virtual cohort: many seeded patients grown from one real torso CT.
 
-`draw` turns (centre, index, seed) into a `Recipe`, plain numbers that can be printed; `grow` turns a
-recipe into a `Case`. The same three keys give the same case, on any machine up to rounding.
+`draw` turns (centre, index, seed) into a `Recipe`, plain numbers that can be printed; `grow` turns
+a recipe into a `Case`. The same three keys give the same case, on any machine up to rounding.
 
 It is one patient's anatomy. However far it is bent, topology, habitus and the relations between
 organs stay those of the torso; see notebook 00 for how far apart the cases really are.
@@ -16,7 +16,14 @@ import torch
 
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.core.seeds import seed_of
-from fmtutor.data.acquisition import AIR_HU, add_arms, add_noise, add_table, apply_kernel, thicken_slices
+from fmtutor.data.acquisition import (
+    AIR_HU,
+    add_arms,
+    add_noise,
+    add_table,
+    apply_kernel,
+    thicken_slices,
+)
 from fmtutor.data.anatomy import NOVEL_STRUCTURES
 from fmtutor.data.appearance import add_texture, add_tones, organ_tones, redraw
 from fmtutor.data.cases import Case
@@ -25,10 +32,27 @@ from fmtutor.data.domains import LESIONS, TARGET, Centre, Domain, Range
 from fmtutor.data.findings import insert_lesions, resect
 from fmtutor.data.samples import load_sample
 
-ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "gallbladder", "stomach", "pancreas", "duodenum",
-          "small_bowel", "colon", "urinary_bladder", "inferior_vena_cava")
+ORGANS = (
+    "liver",
+    "spleen",
+    "kidney_left",
+    "kidney_right",
+    "gallbladder",
+    "stomach",
+    "pancreas",
+    "duodenum",
+    "small_bowel",
+    "colon",
+    "urinary_bladder",
+    "inferior_vena_cava",
+)
 """Organs that are pushed and swollen on their own (the aorta follows the spine)."""
-EXTRA_IDS = {201: "liver_lesion", 202: "kidney_lesion_left", 203: "kidney_lesion_right", 204: "aorta_suprarenal"}
+EXTRA_IDS = {
+    201: "liver_lesion",
+    202: "kidney_lesion_left",
+    203: "kidney_lesion_right",
+    204: "aorta_suprarenal",
+}
 """Label ids that the cohort adds to TotalSegmentator's."""
 ARM_ROOM_MM = 72.0
 TABLE_ROOM_MM = 45.0
@@ -76,7 +100,9 @@ class Template:
         self.spacing_mm = case.spacing_mm[0]
         self.affine = case.affine
         organs = {name: (self.ids[name],) for name in ORGANS}
-        self.deformer = Deformer(labels, case.image > -300, organs=organs, spacing_mm=self.spacing_mm)
+        self.deformer = Deformer(
+            labels, case.image > -300, organs=organs, spacing_mm=self.spacing_mm
+        )
 
 
 @cache
@@ -104,18 +130,26 @@ def draw(centre: Centre, index: int, seed: int = 0) -> Recipe:
         warp=Warp(
             scale=(scale * aspect, scale / aspect, float(rng.uniform(*domain.scale_axial))),
             roll_deg=float(rng.normal(0, domain.roll_deg)),
-            coarse_mm=_uniform(rng, domain.coarse_mm), fine_mm=_uniform(rng, domain.fine_mm),
-            fat_mm=_uniform(rng, domain.fat_mm), organs=_organ_draws(domain, rng),
-            noise_seed=seed_of("warp", centre.name, index, seed)),
+            coarse_mm=_uniform(rng, domain.coarse_mm),
+            fine_mm=_uniform(rng, domain.fine_mm),
+            fat_mm=_uniform(rng, domain.fat_mm),
+            organs=_organ_draws(domain, rng),
+            noise_seed=seed_of("warp", centre.name, index, seed),
+        ),
         removed=tuple(name for name, p in domain.removal if rng.random() < p),
         lesions=tuple(name for name, p in domain.lesion if rng.random() < p),
         phase=str(rng.choice(names, p=np.array(weights) / sum(weights))),
         synthetic=bool(rng.random() < domain.synthetic),
-        texture_hu=_uniform(rng, domain.texture_hu), noise_hu=_uniform(rng, domain.noise_hu),
-        kernel=_uniform(rng, domain.kernel), slice_mm=_uniform(rng, domain.slice_mm),
-        length_mm=_uniform(rng, (40.0, 80.0) if slab else domain.length_mm), start=float(rng.random()),
-        arms=bool(rng.random() < domain.arms), table=bool(rng.random() < domain.table),
-        seed=seed_of("scan", centre.name, index, seed))
+        texture_hu=_uniform(rng, domain.texture_hu),
+        noise_hu=_uniform(rng, domain.noise_hu),
+        kernel=_uniform(rng, domain.kernel),
+        slice_mm=_uniform(rng, domain.slice_mm),
+        length_mm=_uniform(rng, (40.0, 80.0) if slab else domain.length_mm),
+        start=float(rng.random()),
+        arms=bool(rng.random() < domain.arms),
+        table=bool(rng.random() < domain.table),
+        seed=seed_of("scan", centre.name, index, seed),
+    )
 
 
 def grow(centre: Centre, index: int, seed: int = 0) -> Case:
@@ -134,30 +168,54 @@ def realise(centre: Centre, recipe: Recipe, *, name: str) -> Case:
     source = base.deformer.source_of(recipe.warp, points)
     source[2] = source[2].clamp(0, base.image.shape[2] - 1)
     image = sample_at(base.image[None] - AIR_HU, source, border=False)[0] + AIR_HU
-    labels = sample_at(base.labels[None].float(), source, nearest=True, border=False)[0].to(torch.uint8)
+    labels = sample_at(base.labels[None].float(), source, nearest=True, border=False)[0].to(
+        torch.uint8
+    )
     if centre.name != TARGET.name:
         labels[torch.isin(labels, torch.tensor(_novel_ids(), dtype=torch.uint8))] = 0
     for organ in recipe.removed:
         image, labels = resect(image, labels, base.ids[organ], rng)
     for organ in recipe.lesions:
-        image, labels = insert_lesions(image, labels, organ=base.ids[organ], lesion=base.ids[LESIONS[organ]],
-                                       spacing_mm=base.spacing_mm, rng=rng)
+        image, labels = insert_lesions(
+            image,
+            labels,
+            organ=base.ids[organ],
+            lesion=base.ids[LESIONS[organ]],
+            spacing_mm=base.spacing_mm,
+            rng=rng,
+        )
     image = _scan(_colour(image, labels, centre.domain, recipe, rng), recipe, base.spacing_mm, rng)
     affine = base.affine.copy()
     affine[:3, 3] = base.affine[:3, :3] @ corner + base.affine[:3, 3]
-    table = {k: v for k, v in base.table.items() if centre.name == TARGET.name or k not in _novel_ids()}
+    table = {
+        k: v for k, v in base.table.items() if centre.name == TARGET.name or k not in _novel_ids()
+    }
     known = frozenset().union(*(region.structures for region in centre.protocol.regions))
-    return Case(name=name, image=image.clamp(-1024, 3071).round().numpy(), affine=affine, labels=labels.numpy(),
-                table=table, known=known, provenance=f"virtual: {name}, grown from the torso CT")
+    return Case(
+        name=name,
+        image=image.clamp(-1024, 3071).round().numpy(),
+        affine=affine,
+        labels=labels.numpy(),
+        table=table,
+        known=known,
+        provenance=f"virtual: {name}, grown from the torso CT",
+    )
 
 
 def _uniform(rng: np.random.Generator, limits: Range) -> float:
     return float(rng.uniform(*limits))
 
 
-def _organ_draws(domain: Domain, rng: np.random.Generator) -> dict[str, tuple[float, float, float, float]]:
-    return {organ: (float(rng.normal(0, domain.organ_log_size)), *map(float, rng.normal(0, domain.organ_push_mm, 3)))
-            for organ in ORGANS}  # type: ignore[misc]
+def _organ_draws(
+    domain: Domain, rng: np.random.Generator
+) -> dict[str, tuple[float, float, float, float]]:
+    return {
+        organ: (
+            float(rng.normal(0, domain.organ_log_size)),
+            *map(float, rng.normal(0, domain.organ_push_mm, 3)),
+        )
+        for organ in ORGANS
+    }  # type: ignore[misc]
 
 
 def _canvas(base: Template, recipe: Recipe) -> tuple[torch.Tensor, np.ndarray]:
@@ -174,16 +232,28 @@ def _canvas(base: Template, recipe: Recipe) -> tuple[torch.Tensor, np.ndarray]:
     return grid + torch.from_numpy(corner).float().view(3, 1, 1, 1), corner
 
 
-def _colour(image: torch.Tensor, labels: torch.Tensor, domain: Domain, recipe: Recipe,
-            rng: np.random.Generator) -> torch.Tensor:
+def _colour(
+    image: torch.Tensor,
+    labels: torch.Tensor,
+    domain: Domain,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> torch.Tensor:
     if recipe.synthetic:
         return redraw(image, labels, rng)
-    tones = organ_tones(template().table, phase=recipe.phase, jitter=domain.phase_jitter,
-                        organ_hu=domain.organ_hu, rng=rng)
+    tones = organ_tones(
+        template().table,
+        phase=recipe.phase,
+        jitter=domain.phase_jitter,
+        organ_hu=domain.organ_hu,
+        rng=rng,
+    )
     return add_texture(add_tones(image, labels, tones), recipe.texture_hu, rng)
 
 
-def _scan(image: torch.Tensor, recipe: Recipe, spacing_mm: float, rng: np.random.Generator) -> torch.Tensor:
+def _scan(
+    image: torch.Tensor, recipe: Recipe, spacing_mm: float, rng: np.random.Generator
+) -> torch.Tensor:
     if recipe.arms:
         image = add_arms(image, spacing_mm=spacing_mm, rng=rng)
     if recipe.table:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 Field = Float[Tensor, "3 H W D"]
 
@@ -58,12 +58,17 @@ def blur(volume: Float[Tensor, "C H W D"], sigma: float) -> Float[Tensor, "C H W
         shape[2 + axis] = 2 * radius + 1
         pad = [0] * 6
         pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
-        out = F.conv3d(F.pad(out, pad, mode="replicate"), kernel.view(shape))
+        out = functional.conv3d(functional.pad(out, pad, mode="replicate"), kernel.view(shape))
     return out.squeeze(1)
 
 
-def sample_at(volume: Float[Tensor, "C H W D"], points: Float[Tensor, "3 X Y Z"], *, nearest: bool = False,
-              border: bool = True) -> Float[Tensor, "C X Y Z"]:
+def sample_at(
+    volume: Float[Tensor, "C H W D"],
+    points: Float[Tensor, "3 X Y Z"],
+    *,
+    nearest: bool = False,
+    border: bool = True,
+) -> Float[Tensor, "C X Y Z"]:
     """Read a volume at voxel coordinates, linearly or by the nearest voxel.
 
     Args:
@@ -75,7 +80,9 @@ def sample_at(volume: Float[Tensor, "C H W D"], points: Float[Tensor, "3 X Y Z"]
     size = torch.tensor(volume.shape[1:], dtype=points.dtype).view(3, 1, 1, 1)
     grid = (2 * points / (size - 1) - 1).flip(0).permute(1, 2, 3, 0).unsqueeze(0)
     mode, padding = "nearest" if nearest else "bilinear", "border" if border else "zeros"
-    return F.grid_sample(volume.unsqueeze(0), grid, mode=mode, padding_mode=padding, align_corners=True)[0]
+    return functional.grid_sample(
+        volume.unsqueeze(0), grid, mode=mode, padding_mode=padding, align_corners=True
+    )[0]
 
 
 def voxel_grid(shape: tuple[int, int, int]) -> Field:
@@ -93,13 +100,23 @@ class Deformer:
         spacing_mm: Edge of the (isotropic) voxels.
     """
 
-    def __init__(self, labels: np.ndarray, body: np.ndarray, *, organs: Mapping[str, tuple[int, ...]],
-                 spacing_mm: float) -> None:
+    def __init__(
+        self,
+        labels: np.ndarray,
+        body: np.ndarray,
+        *,
+        organs: Mapping[str, tuple[int, ...]],
+        spacing_mm: float,
+    ) -> None:
         self.shape: tuple[int, int, int] = labels.shape  # type: ignore[assignment]
         self.spacing_mm = spacing_mm
         half = tuple(-(-n // HALVING) for n in self.shape)
-        masks = torch.from_numpy(np.stack([np.isin(labels, ids) for ids in organs.values()])).float()
-        soft = blur(F.interpolate(masks[None], size=half, mode="area")[0], 2.0)  # (organs, h, w, d)
+        masks = torch.from_numpy(
+            np.stack([np.isin(labels, ids) for ids in organs.values()])
+        ).float()
+        soft = blur(
+            functional.interpolate(masks[None], size=half, mode="area")[0], 2.0
+        )  # (organs, h, w, d)
         self.organs = {name: index for index, name in enumerate(organs)}
         self.weights = soft / soft.sum(0, keepdim=True).clamp(min=1.0)
         grid = voxel_grid(half) * HALVING
@@ -110,7 +127,7 @@ class Deformer:
         self.radial = self._radial(body, grid)
 
     def _radial(self, body: np.ndarray, grid: Field) -> Field:
-        """Outward unit vectors in the axial plane, growing from 0 at 60 % of the way to the skin."""
+        """Outward unit vectors in the axial plane, 0 up to 60 % of the way to the skin."""
         h, w, _ = np.nonzero(body)
         centre = torch.tensor([h.mean(), w.mean()]).float()
         extent = torch.tensor([h.std(), w.std()]).float() * 2.0
@@ -123,7 +140,9 @@ class Deformer:
         """Return the velocity field of a warp, in template voxels on the coarse grid."""
         rng = np.random.default_rng(warp.noise_seed)
         mm = self.spacing_mm
-        v = self._noise(rng, 90.0) * (warp.coarse_mm / mm) + self._noise(rng, 36.0) * (warp.fine_mm / mm)
+        v = self._noise(rng, 90.0) * (warp.coarse_mm / mm) + self._noise(rng, 36.0) * (
+            warp.fine_mm / mm
+        )
         v = v - self.radial * (warp.fat_mm / mm)  # backward map: to look further in is to grow
         for name, (log_size, *push_mm) in warp.organs.items():
             index = self.organs[name]
@@ -135,7 +154,9 @@ class Deformer:
     def _noise(self, rng: np.random.Generator, every_mm: float) -> Field:
         points = [max(2, round(n * self.spacing_mm / every_mm) + 1) for n in self.shape]
         controls = torch.from_numpy(rng.standard_normal((1, 3, *points))).float()
-        noise = F.interpolate(controls, size=self.grid.shape[1:], mode="trilinear", align_corners=True)[0]
+        noise = functional.interpolate(
+            controls, size=self.grid.shape[1:], mode="trilinear", align_corners=True
+        )[0]
         return blur(noise, every_mm / self.spacing_mm / HALVING / 4)
 
     def displacement(self, warp: Warp, *, squarings: int = 5) -> Field:
@@ -154,7 +175,9 @@ class Deformer:
         """
         centre = (torch.tensor(self.shape).float().view(3, 1, 1, 1) - 1) / 2
         angle = np.deg2rad(warp.roll_deg)
-        turn = torch.tensor([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        turn = torch.tensor(
+            [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+        )
         matrix = torch.diag(1 / torch.tensor(warp.scale)).float() @ turn.float()
         flat = torch.einsum("ij,jxyz->ixyz", matrix, points - centre) + centre
         return flat + sample_at(self.displacement(warp), flat / HALVING)

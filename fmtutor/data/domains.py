@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from fmtutor.core.tables import lookup
 from fmtutor.data.regions import Protocol, Region
 
-Range = tuple[float, float]
-LESIONS = {"liver": "liver_lesion", "kidney_left": "kidney_lesion_left", "kidney_right": "kidney_lesion_right"}
+Range = tuple[int | float, int | float]
+LESIONS = {
+    "liver": "liver_lesion",
+    "kidney_left": "kidney_lesion_left",
+    "kidney_right": "kidney_lesion_right",
+}
 """Organ to the structure that its inserted lesions are labelled with."""
 
 
@@ -37,11 +41,20 @@ class Domain:
     """Standard deviation of the log of an organ's linear size."""
     organ_push_mm: float = 9.0
     """Standard deviation of an organ's displacement along each axis."""
-    removal: tuple[tuple[str, float], ...] = (("gallbladder", 0.15), ("spleen", 0.04), ("kidney_left", 0.04))
+    removal: tuple[tuple[str, float], ...] = (
+        ("gallbladder", 0.15),
+        ("spleen", 0.04),
+        ("kidney_left", 0.04),
+    )
     """Organs that may have been resected, with the probability."""
     lesion: tuple[tuple[str, float], ...] = ()
     """Organs that may bear lesions, with the probability."""
-    phases: tuple[tuple[str, float], ...] = (("none", 1.0), ("arterial", 1.0), ("portal", 2.0), ("delayed", 1.0))
+    phases: tuple[tuple[str, float], ...] = (
+        ("none", 1.0),
+        ("arterial", 1.0),
+        ("portal", 2.0),
+        ("delayed", 1.0),
+    )
     """Contrast phases with their weights."""
     phase_jitter: float = 0.35
     """Standard deviation of the log of an organ's enhancement."""
@@ -80,8 +93,10 @@ class Centre:
         return self.protocol.name
 
 
-
-VERTEBRAE = ("vertebrae", *(f"vertebrae_{v}" for v in ("S1", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9")))
+VERTEBRAE = (
+    "vertebrae",
+    *(f"vertebrae_{v}" for v in ("S1", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9")),
+)
 AORTA_PARTS = ("aorta", "aorta_suprarenal", "aorta_infrarenal")
 """The whole aorta, under every name that a label table may give its parts."""
 
@@ -102,7 +117,7 @@ _INFRARENAL_AORTA = Region.of("aorta", "aorta_infrarenal")
 
 
 def region_of(name: str) -> Region:
-    """Return the scoring region of a name: organs include their lesions, the aorta all its parts."""
+    """Return the scoring region of a name: organs with their lesions, the aorta whole."""
     return FULL.get(name, Region.of(name))
 
 
@@ -114,47 +129,151 @@ def _phases(*names: str) -> tuple[tuple[str, float], ...]:
     return tuple((name, 1.0) for name in names)
 
 
-CENTRES: dict[str, Centre] = {centre.name: centre for centre in (
-    Centre(  # as LiTS: the liver includes its tumour, nothing else is drawn
-        Domain(phases=_phases("portal"), lesion=(("liver", 0.7),), noise_hu=(8, 18), slice_mm=(3, 5)),
-        _protocol("liver_unit", "liver", _LIVER_LESION)),
-    Centre(  # as KiTS: arterial phase, kidneys include their tumours
-        Domain(phases=_phases("arterial"), lesion=(("kidney_left", 0.4), ("kidney_right", 0.4)), noise_hu=(6, 14)),
-        _protocol("kidney_unit", "kidney_left", "kidney_right", _KIDNEY_LESION)),
-    Centre(  # as BTCV: many organs, but here a lesion is NOT liver: it contradicts the liver unit
-        Domain(phases=_phases("portal", "delayed"), lesion=(("liver", 0.5),), noise_hu=(10, 22), kernel=(-0.6, 0.2)),
-        _protocol("abdomen_atlas", "spleen", "kidney_left", "kidney_right", "gallbladder", _BARE_LIVER,
-                  "stomach", "aorta", "inferior_vena_cava", "pancreas")),
-    Centre(  # as WORD: the bowel, on low-dose scans without contrast
-        Domain(phases=_phases("none"), noise_hu=(15, 28), kernel=(0.2, 0.8)),
-        _protocol("bowel_unit", "stomach", "duodenum", "small_bowel", "colon", "urinary_bladder")),
-    Centre(  # a spine clinic: slabs, and an aorta that begins below the kidneys
-        Domain(phases=_phases("none", "delayed"), slab=0.5, slice_mm=(3, 3.5), noise_hu=(6, 16)),
-        _protocol("spine_clinic", "vertebrae", "spinal_cord", _INFRARENAL_AORTA)),
-    Centre(  # as AbdomenCT-1K: both kidneys are one class; arms down, thick slices
-        Domain(phases=_phases("none", "portal", "delayed"), arms=0.5, table=0.8, slice_mm=(4, 6), lesion=(("liver", 0.3),)),
-        _protocol("survey", "liver", _BOTH_KIDNEYS, "spleen", "pancreas", "urinary_bladder")),
-)}
+CENTRES: dict[str, Centre] = {
+    centre.name: centre
+    for centre in (
+        Centre(  # as LiTS: the liver includes its tumour, nothing else is drawn
+            Domain(
+                phases=_phases("portal"),
+                lesion=(("liver", 0.7),),
+                noise_hu=(8, 18),
+                slice_mm=(3, 5),
+            ),
+            _protocol("liver_unit", "liver", _LIVER_LESION),
+        ),
+        Centre(  # as KiTS: arterial phase, kidneys include their tumours
+            Domain(
+                phases=_phases("arterial"),
+                lesion=(("kidney_left", 0.4), ("kidney_right", 0.4)),
+                noise_hu=(6, 14),
+            ),
+            _protocol("kidney_unit", "kidney_left", "kidney_right", _KIDNEY_LESION),
+        ),
+        Centre(  # as BTCV: many organs; a lesion is NOT liver: it contradicts the liver unit
+            Domain(
+                phases=_phases("portal", "delayed"),
+                lesion=(("liver", 0.5),),
+                noise_hu=(10, 22),
+                kernel=(-0.6, 0.2),
+            ),
+            _protocol(
+                "abdomen_atlas",
+                "spleen",
+                "kidney_left",
+                "kidney_right",
+                "gallbladder",
+                _BARE_LIVER,
+                "stomach",
+                "aorta",
+                "inferior_vena_cava",
+                "pancreas",
+            ),
+        ),
+        Centre(  # as WORD: the bowel, on low-dose scans without contrast
+            Domain(phases=_phases("none"), noise_hu=(15, 28), kernel=(0.2, 0.8)),
+            _protocol(
+                "bowel_unit", "stomach", "duodenum", "small_bowel", "colon", "urinary_bladder"
+            ),
+        ),
+        Centre(  # a spine clinic: slabs, and an aorta that begins below the kidneys
+            Domain(
+                phases=_phases("none", "delayed"), slab=0.5, slice_mm=(3, 3.5), noise_hu=(6, 16)
+            ),
+            _protocol("spine_clinic", "vertebrae", "spinal_cord", _INFRARENAL_AORTA),
+        ),
+        Centre(  # as AbdomenCT-1K: both kidneys are one class; arms down, thick slices
+            Domain(
+                phases=_phases("none", "portal", "delayed"),
+                arms=0.5,
+                table=0.8,
+                slice_mm=(4, 6),
+                lesion=(("liver", 0.3),),
+            ),
+            _protocol("survey", "liver", _BOTH_KIDNEYS, "spleen", "pancreas", "urinary_bladder"),
+        ),
+    )
+}
 """The training centres."""
 
 TARGET = Centre(
-    Domain(scale_inplane=(0.78, 0.86), scale_axial=(0.80, 0.87), fat_mm=(-20, -13), coarse_mm=(14, 18),
-           fine_mm=(6, 7.5), phases=_phases("arterial", "portal"), phase_jitter=0.5, organ_hu=18,
-           noise_hu=(28, 40), slice_mm=(6.0, 8.0), arms=1.0, table=1.0),
-    _protocol("target_hospital", "spleen", "kidney_left", "kidney_right", "gallbladder", "liver", "stomach",
-              "pancreas", "duodenum", "aorta", "inferior_vena_cava", "small_bowel", "colon", "urinary_bladder",
-              "spinal_cord", "vertebrae", _LIVER_LESION))
-"""The unseen centre: smaller, leaner patients, noisier and thicker scans than any training centre."""
+    Domain(
+        scale_inplane=(0.78, 0.86),
+        scale_axial=(0.80, 0.87),
+        fat_mm=(-20, -13),
+        coarse_mm=(14, 18),
+        fine_mm=(6, 7.5),
+        phases=_phases("arterial", "portal"),
+        phase_jitter=0.5,
+        organ_hu=18,
+        noise_hu=(28, 40),
+        slice_mm=(6.0, 8.0),
+        arms=1.0,
+        table=1.0,
+    ),
+    _protocol(
+        "target_hospital",
+        "spleen",
+        "kidney_left",
+        "kidney_right",
+        "gallbladder",
+        "liver",
+        "stomach",
+        "pancreas",
+        "duodenum",
+        "aorta",
+        "inferior_vena_cava",
+        "small_bowel",
+        "colon",
+        "urinary_bladder",
+        "spinal_cord",
+        "vertebrae",
+        _LIVER_LESION,
+    ),
+)
+"""The unseen centre: smaller, leaner patients, noisier and thicker scans than any other."""
 
 
 WIDE = Centre(
-    Domain(scale_inplane=(0.75, 1.1), scale_axial=(0.8, 1.15), roll_deg=8, fat_mm=(-22, 12), coarse_mm=(6, 20),
-           fine_mm=(2, 8), organ_log_size=0.3, organ_push_mm=13, phase_jitter=0.5, organ_hu=20, synthetic=0.33,
-           removal=(("gallbladder", 0.2), ("spleen", 0.05), ("kidney_left", 0.05)), lesion=(("liver", 0.2),),
-           noise_hu=(3, 27), slice_mm=(3, 5.9), slab=0.5, arms=0.4, table=0.7, length_mm=(80, 336)),
-    _protocol("wide", "spleen", "kidney_left", "kidney_right", "gallbladder", "liver", "stomach", "pancreas",
-              "duodenum", "aorta", "inferior_vena_cava", "small_bowel", "colon", "urinary_bladder", "spinal_cord",
-              "vertebrae"))
+    Domain(
+        scale_inplane=(0.75, 1.1),
+        scale_axial=(0.8, 1.15),
+        roll_deg=8,
+        fat_mm=(-22, 12),
+        coarse_mm=(6, 20),
+        fine_mm=(2, 8),
+        organ_log_size=0.3,
+        organ_push_mm=13,
+        phase_jitter=0.5,
+        organ_hu=20,
+        synthetic=0.33,
+        removal=(("gallbladder", 0.2), ("spleen", 0.05), ("kidney_left", 0.05)),
+        lesion=(("liver", 0.2),),
+        noise_hu=(3, 27),
+        slice_mm=(3, 5.9),
+        slab=0.5,
+        arms=0.4,
+        table=0.7,
+        length_mm=(80, 336),
+    ),
+    _protocol(
+        "wide",
+        "spleen",
+        "kidney_left",
+        "kidney_right",
+        "gallbladder",
+        "liver",
+        "stomach",
+        "pancreas",
+        "duodenum",
+        "aorta",
+        "inferior_vena_cava",
+        "small_bowel",
+        "colon",
+        "urinary_bladder",
+        "spinal_cord",
+        "vertebrae",
+    ),
+)
 """A fully annotated centre with the widest ranges: what the shipped model learns from."""
 
 

@@ -15,7 +15,9 @@ Mask = Bool[Tensor, "H W D"]
 FAT_HU = -95.0
 
 
-def resect(image: Volume, labels: Labels, number: int, rng: np.random.Generator) -> tuple[Volume, Labels]:
+def resect(
+    image: Volume, labels: Labels, number: int, rng: np.random.Generator
+) -> tuple[Volume, Labels]:
     """Replace an organ by fat, as after its removal."""
     where = labels == number
     soft = blur(where.float()[None], 0.8)[0].clamp(0, 1)
@@ -24,7 +26,7 @@ def resect(image: Volume, labels: Labels, number: int, rng: np.random.Generator)
 
 
 def lesion_shape(organ: Mask, *, radius_vox: float, rng: np.random.Generator) -> Mask:
-    """Draw one blob of about this radius with its centre in the organ; it never leaves the organ."""
+    """Draw one blob of about this radius, centred in the organ and never leaving it."""
     inside = organ.nonzero()
     centre = inside[int(rng.integers(len(inside)))].float()
     shape: tuple[int, int, int] = tuple(organ.shape)  # type: ignore[assignment]
@@ -32,8 +34,15 @@ def lesion_shape(organ: Mask, *, radius_vox: float, rng: np.random.Generator) ->
     return (distance + 0.25 * smooth_noise(shape, 4, rng) < 1.0) & organ
 
 
-def insert_lesions(image: Volume, labels: Labels, *, organ: int, lesion: int, spacing_mm: float,
-                   rng: np.random.Generator) -> tuple[Volume, Labels]:
+def insert_lesions(
+    image: Volume,
+    labels: Labels,
+    *,
+    organ: int,
+    lesion: int,
+    spacing_mm: float,
+    rng: np.random.Generator,
+) -> tuple[Volume, Labels]:
     """Insert one to three lesions into an organ and label them.
 
     Args:
@@ -42,7 +51,7 @@ def insert_lesions(image: Volume, labels: Labels, *, organ: int, lesion: int, sp
         organ: Label id of the organ; where it is absent nothing changes.
         lesion: Label id that the lesions get.
         spacing_mm: Edge of the voxels.
-        rng: Source of the draws: number, radius (6 to 22 mm), contrast (15 to 60 HU, mostly darker).
+        rng: Source of the draws: number, radius (6 to 22 mm), contrast (15 to 60 HU, often darker).
     """
     count, offset = int(rng.integers(1, 4)), float(rng.uniform(15, 60))
     offset *= -1.0 if rng.random() < 0.8 else 1.0

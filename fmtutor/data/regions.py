@@ -35,7 +35,9 @@ class Protocol:
     def __post_init__(self) -> None:
         names = [region.name for region in self.regions]
         if len(set(names)) < len(names):
-            raise ValueError(f"protocol {self.name!r} names a region twice: {names}; names must differ.")
+            raise ValueError(
+                f"protocol {self.name!r} names a region twice: {names}; names must differ."
+            )
 
     def region(self, name: str) -> Region | None:
         """Return the region of this name, or None where the protocol does not annotate it."""
@@ -44,7 +46,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Channel:
-    """One output channel: a region name, and the one protocol it belongs to (None: shared by all)."""
+    """One output channel: a region name, and the protocol it belongs to (None: shared by all)."""
 
     name: str
     protocol: str | None = None
@@ -72,7 +74,9 @@ class Vocabulary:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the channels; protocol-bound ones read "protocol/name"."""
-        return tuple(c.name if c.protocol is None else f"{c.protocol}/{c.name}" for c in self.channels)
+        return tuple(
+            c.name if c.protocol is None else f"{c.protocol}/{c.name}" for c in self.channels
+        )
 
     def __len__(self) -> int:
         return len(self.channels)

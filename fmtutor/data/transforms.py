@@ -28,7 +28,9 @@ def normalise(image: np.ndarray, modality: str) -> np.ndarray:
     elif modality == "MR":
         low, high = 0.0, float(np.percentile(image[image > image.mean()], 99))
     else:
-        raise ValueError(f"modality must be 'CT' or 'MR', got {modality!r}; set it when reading the file.")
+        raise ValueError(
+            f"modality must be 'CT' or 'MR', got {modality!r}; set it when reading the file."
+        )
     scaled = (image.astype(np.float32) - low) / max(high - low, 1e-6)
     return np.clip(scaled, 0.0, 1.0)
 

@@ -1,0 +1,167 @@
+"""Committed training recipes: who teaches what, with which patches, for how long.
+
+``fmtutor train NAME`` runs the recipe of that name. A recipe is a system with its configuration,
+the sources that it learns from, and the reading of unknown labels; everything a run depends on is
+written beside its weights as JSON.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fmtutor import __version__
+from fmtutor.core.configs import to_dict
+from fmtutor.core.files import write_json
+from fmtutor.core.seeds import seed_everything
+from fmtutor.core.tables import lookup
+from fmtutor.data.domains import CENTRES, WIDE, Centre
+from fmtutor.data.patches import PatchConfig, PatchStream, Source
+from fmtutor.data.shelf import VirtualSource
+from fmtutor.engine.checkpoint import save_weights
+from fmtutor.engine.fit import FitConfig, Record, fit
+from fmtutor.paradigms import PARADIGMS, paradigm
+
+WEIGHTS_FILE = "weights.safetensors"
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training, without its seed."""
+
+    system: str
+    """A name in `fmtutor.paradigms.PARADIGMS`."""
+    config: Any
+    """The system's configuration, already with the vocabulary of the centres."""
+    centres: tuple[Centre, ...]
+    """Virtual centres that teach, in the order of their task numbers."""
+    patients: int
+    """Virtual patients per centre."""
+    background_is_known: bool = False
+    """Take unknown for background: the naive reading."""
+    precision: str = "auto"
+    """Precision of `fmtutor.engine.fit`."""
+    ema_decay: float | None = None
+    """Decay of the running average of the weights."""
+
+
+def _all_centres(system: str, profile: str) -> Recipe:
+    """The six partially labelled centres teach together."""
+    return recipe_with(system, profile, tuple(CENTRES.values()), patients=16)
+
+
+def _one_centre(system: str, profile: str) -> Recipe:
+    """The centre with the most structures teaches alone: a dataset-specific network."""
+    return recipe_with(system, profile, (CENTRES["abdomen_atlas"],), patients=16)
+
+
+def _organs(_: str, profile: str) -> Recipe:
+    """The shipped multi-organ model: FSEFT's loss on the widest virtual centre."""
+    recipe = recipe_with("fseft", profile, (WIDE,), patients=400)
+    if profile != "quick":
+        return recipe
+    config = replace(
+        recipe.config, backbone="lean_unet3d", channels=(16, 32, 64, 128, 192), patch=(128, 96, 24),
+        batch=1, steps=5000, lr=2e-3, warmup_steps=100, weight_decay=1e-4,
+    )  # fmt: skip
+    return replace(recipe, config=config, precision="bf16", ema_decay=0.998)
+
+
+RECIPES: dict[str, Callable[[str, str], Recipe]] = {
+    **dict.fromkeys(PARADIGMS, _all_centres),
+    "nnunet_like": _one_centre,
+    "organs": _organs,
+}
+"""Name to the function that makes its recipe for a profile."""
+
+
+def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patients: int) -> Recipe:
+    """Return a system's recipe on these centres, its classes taken from their protocols."""
+    module = paradigm(system)
+    profiles = {
+        "quick": module.Config.quick,
+        "gpu": module.Config.gpu,
+        "paper": module.Config.paper,
+    }
+    words = module.vocabulary([centre.protocol for centre in centres])
+    config = lookup(profiles, profile, "profile")().with_vocabulary(words)
+    return Recipe(system=system, config=config, centres=tuple(centres), patients=patients)
+
+
+def stream_of(recipe: Recipe, *, seed: int, sources: Sequence[Source] | None = None) -> PatchStream:
+    """Return the batches of a recipe; a function of the step, the seed and the sources alone."""
+    config = recipe.config
+    sources = sources or [VirtualSource(centre, recipe.patients) for centre in recipe.centres]
+    words = paradigm(recipe.system).vocabulary([source.protocol for source in sources])
+    patches = PatchConfig(size=config.patch, batch=config.batch)
+    return PatchStream(
+        sources, words, patches, seed=seed, background_is_known=recipe.background_is_known
+    )
+
+
+def fit_config(recipe: Recipe, *, seed: int) -> FitConfig:
+    """Return the optimiser's part of a recipe."""
+    c = recipe.config
+    return FitConfig(
+        steps=c.steps, lr=c.lr, weight_decay=c.weight_decay,
+        warmup_steps=min(c.warmup_steps, c.steps // 2),
+        precision=recipe.precision, ema_decay=recipe.ema_decay, seed=seed,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def train_recipe(
+    recipe: Recipe, *, folder: Path, seed: int = 0, sources: Sequence[Source] | None = None
+) -> Iterator[Record]:
+    """Train a recipe into a folder, resuming what is there; at the end the weights are written.
+
+    Yields:
+        The record of each step, as it is done.
+    """
+    module = paradigm(recipe.system)
+    seed_everything(seed)
+    model: nn.Module = module.build(recipe.config)
+    write_json(folder / RECIPE_FILE, described(recipe, seed))
+    stream = stream_of(recipe, seed=seed, sources=sources)
+    yield from fit(model, module.step, stream, fit_config(recipe, seed=seed), folder=folder)
+    save_weights(model, folder / WEIGHTS_FILE)
+
+
+def described(recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Return everything that a run depends on as plain JSON values."""
+    return {
+        "system": recipe.system, "config": to_dict(recipe.config), "patients": recipe.patients,
+        "centres": [centre.name for centre in recipe.centres], "precision": recipe.precision,
+        "background_is_known": recipe.background_is_known, "ema_decay": recipe.ema_decay,
+        "seed": seed, "fmtutor": __version__,
+    }  # fmt: skip
+
+
+def train(
+    name: str, *, profile: str = "quick", folder: Path, seed: int = 0, steps: int | None = None
+) -> Iterator[Record]:
+    """Run a named recipe.
+
+    Args:
+        name: A name in `RECIPES`.
+        profile: "quick" or "gpu" on the virtual cohort. "paper" is the published protocol on the
+            published data, which have to be fetched first.
+        folder: Where checkpoints, history, recipe and weights go; a second call resumes.
+        seed: Of weights and patches.
+        steps: In place of the recipe's.
+
+    Raises:
+        ValueError: No recipe has this name, or the profile is "paper".
+    """
+    make = lookup(RECIPES, name, "recipe")
+    if profile == "paper":
+        raise ValueError(
+            "the paper profile trains on published datasets, not on virtual patients: write them "
+            "as nnU-Net raw folders and call train_recipe(..., sources=[...]), or use quick or gpu."
+        )
+    recipe = make(name, profile)
+    if steps is not None:
+        recipe = replace(recipe, config=replace(recipe.config, steps=steps))
+    yield from train_recipe(recipe, folder=Path(folder), seed=seed)
