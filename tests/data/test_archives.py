@@ -1,14 +1,17 @@
 """Archives are found, resumed, checked and unpacked whatever the network and the index do."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from fmtutor.data import archives, downloads
 from fmtutor.data.archives import SamplesUnavailableError, ensure_members, missing_members
@@ -349,3 +352,55 @@ def test_a_killed_download_goes_on_at_the_next_call(archive, folder, index, pip,
     ensure_members(archive, folder)
     assert_complete(archive, folder)
     assert index.downloads[-1]["Range"] == f"bytes={kept}-"
+
+
+def test_a_damaged_archive_of_the_pinned_hash_is_one_clear_error(archive, folder, pip, index):
+    """Only a wrong pin can do this; it must still name what is wrong."""
+    content = index.files[archive.filename][:-2000]
+    index.files[archive.filename] = content
+    pinned = replace(archive, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(SamplesUnavailableError, match="is damaged"):
+        ensure_members(pinned, folder)
+
+
+def test_a_member_of_another_hash_is_not_written(archive, folder, pip):
+    wrong = replace(archive.members[1], sha256="0" * 64)
+    with pytest.raises(SamplesUnavailableError, match=r"labels\.bin has another sha256"):
+        ensure_members(replace(archive, members=(archive.members[0], wrong)), folder)
+    assert not (folder / "torso" / "labels.bin").exists()
+
+
+def test_a_missing_member_is_named(archive, folder, pip):
+    more = replace(archive.members[0], path="absent.bin")
+    with pytest.raises(SamplesUnavailableError, match=r"lacks .*absent\.bin"):
+        ensure_members(replace(archive, members=(*archive.members, more)), folder)
+
+
+def test_a_cache_that_cannot_be_written_says_how_to_move_it(archive, tmp_path, pip):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(SamplesUnavailableError, match="FMTUTOR_CACHE"):
+        ensure_members(archive, tmp_path / "cache" / "samples")
+
+
+def test_a_lock_that_is_never_freed_ends_in_an_error(archive, folder, pip, monkeypatch):
+    monkeypatch.setattr(archives, "LOCK_WAIT_S", 0.05)
+    folder.mkdir(parents=True)
+    with (
+        FileLock(folder / f".{archive.filename}.lock"),
+        pytest.raises(SamplesUnavailableError, match="another process"),
+    ):
+        ensure_members(archive, folder)
+
+
+def test_temporary_files_of_a_killed_extraction_are_removed(archive, folder, pip):
+    stray = folder / "torso" / ".image.bin.ab12.part.bin"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"half")
+    ensure_members(archive, folder)
+    assert_complete(archive, folder)
+
+
+def test_a_bad_certificate_setting_is_part_of_the_error(archive, folder, pip, tmp_path):
+    pip(cert=str(tmp_path / "absent.pem"))
+    with pytest.raises(SamplesUnavailableError, match=r"absent\.pem"):
+        ensure_members(archive, folder)

@@ -40,18 +40,8 @@ def own_certificate(tmp_path: Path) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("needs the openssl command")
     key, cert, both = (tmp_path / name for name in ("key.pem", "cert.pem", "both.pem"))
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-nodes",
-        "-newkey",
-        "rsa:2048",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=local",
-    ]
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"]
+    command += ["-subj", "/CN=local"]
     alternative = ["-addext", "subjectAltName=IP:127.0.0.1"]
     files = ["-keyout", str(key), "-out", str(cert)]
     subprocess.run([*command, *alternative, *files], check=True, capture_output=True)
