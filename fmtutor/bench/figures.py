@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -123,8 +123,8 @@ def _decorate(axes: plt.Axes, cards: Sequence[Dataset], columns: Sequence[str]) 
 def _legend(figure: Figure) -> None:
     dot = plt.Line2D([], [], marker="o", linestyle="", markersize=4, color="white",
                      markeredgecolor="black", markeredgewidth=0.6)  # fmt: skip
-    pale = to_hex([1 - _MERGED_ALPHA * (1 - value) for value in to_rgb("#c8742c")])
+    red, green, blue = (1 - _MERGED_ALPHA * (1 - value) for value in to_rgb("#c8742c"))
     unknown = Patch(facecolor="white", edgecolor=_GREY)
-    handles = [Patch(color="#c8742c"), Patch(color=pale), dot, unknown]
+    handles = [Patch(color="#c8742c"), Patch(color=(red, green, blue)), dot, unknown]
     texts = ["own class", "inside a larger class", "includes its lesions", "not annotated: unknown"]
     figure.legend(handles, texts, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
