@@ -24,7 +24,7 @@ from fmtutor.data.acquisition import (
     apply_kernel,
     thicken_slices,
 )
-from fmtutor.data.anatomy import NOVEL_STRUCTURES
+from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
 from fmtutor.data.appearance import add_texture, add_tones, organ_tones, redraw
 from fmtutor.data.cases import Case
 from fmtutor.data.deformation import Deformer, Warp, sample_at, voxel_grid
@@ -264,4 +264,6 @@ def _scan(
 
 @cache
 def _novel_ids() -> tuple[int, ...]:
-    return tuple(number for number, name in template().table.items() if name in NOVEL_STRUCTURES)
+    """Ids of the novel structures and of all their parts (S1 is a part of the sacrum)."""
+    novel = {part for name in NOVEL_STRUCTURES for part in expand(name, lesions=True)}
+    return tuple(number for number, name in template().table.items() if name in novel)

@@ -10,6 +10,7 @@ centre has ranges of its own outside theirs and annotates everything, for scorin
 from dataclasses import dataclass
 
 from fmtutor.core.tables import lookup
+from fmtutor.data.anatomy import expand
 from fmtutor.data.regions import Protocol, Region
 
 Range = tuple[int | float, int | float]
@@ -93,10 +94,8 @@ class Centre:
         return self.protocol.name
 
 
-VERTEBRAE = (
-    "vertebrae",
-    *(f"vertebrae_{v}" for v in ("S1", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9")),
-)
+VERTEBRAE = expand("vertebrae")
+"""Any vertebra of any label table; S1 belongs to the sacrum, which is novel."""
 AORTA_PARTS = ("aorta", "aorta_suprarenal", "aorta_infrarenal")
 """The whole aorta, under every name that a label table may give its parts."""
 
