@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fmtutor.core.files import atomic_path, read_json, write_json
+from fmtutor.core.tables import unknown_name
 from fmtutor.data.anatomy import colour_of, label_table, table_parts
 from fmtutor.data.cases import Case
 from fmtutor.data.nifti import checked_labels, read_volume
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HEADLINE_ML = 10.0
 WINDOW_HU = (-160.0, 240.0)
+LABEL_TABLES = ("totalsegmentator_v2", "totalsegmentator_v1", "totalsegmentator_mr")
 PLANES = (("sagittal", 0), ("coronal", 1), ("axial", 2))
 
 
@@ -39,7 +41,9 @@ def with_reference(case: Case, labels: Path, table: str | None = None) -> Case:
     """
     names = reference_table(labels, table)
     array, stored = read_volume(labels)
-    on_grid = to_grid(checked_labels(array, names, source=str(labels)), stored, case.grid)
+    on_grid = to_grid(
+        checked_labels(array, names, source=str(labels)), stored, case.grid, mode="nearest"
+    )
     if array.any() and not on_grid.any():
         raise ValueError(
             f"image and reference must show one patient in one place, but no label of {labels} "
@@ -55,6 +59,8 @@ def reference_table(labels: Path, table: str | None) -> dict[int, str]:
     if table is None:
         table = str(beside) if beside.exists() else "totalsegmentator_v2"
     if not table.endswith(".json"):
+        if table not in LABEL_TABLES:
+            raise unknown_name(table, LABEL_TABLES, "label table")
         return label_table(table)
     return {int(number): str(name) for number, name in read_json(table).items()}
 

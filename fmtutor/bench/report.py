@@ -114,7 +114,8 @@ def _lead(records: Sequence[RunRecord]) -> str:
     ]
     if len(computed) < len(records):
         parts.append(f"{len(records) - len(computed)} unchanged since an earlier run")
-    return escape("; ".join(parts) + f". Finished {max(record.finished for record in records)}.")
+    last = max(record.finished for record in records).replace("T", " ")
+    return escape("; ".join(parts) + f". Finished {last[:16]} UTC.")
 
 
 def _table(records: Sequence[RunRecord]) -> str:

@@ -48,10 +48,10 @@ class Predict:
         model, module, _ = load_shipped(self.weights)
         prediction = module.predict(model, case, Classes(self.ask))
         if self.out.name.lower().endswith(DICOM):
-            from fmtutor.data.dicom import write_dicom_seg
+            from fmtutor.data.dicom_seg import write_dicom_seg
 
             labels, names = prediction.label_map()
-            write_dicom_seg(labels, names, self.image, self.out)
+            write_dicom_seg(labels, self.image, path=self.out, table=names)
         else:
             prediction.save(self.out)
         print(f"wrote {self.out}")
