@@ -19,6 +19,7 @@ SuPreM         all known, ``present_only=True`` (Dice only where the class is in
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -133,7 +134,7 @@ class _PairSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
         ctx.save_for_backward(logits, target, known)
         wide = torch.promote_types(logits.dtype, torch.float32)
         parts = [logits.new_empty((4, 0, logits.shape[2]), dtype=wide)]
@@ -147,7 +148,7 @@ class _PairSums(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         logits, target, known = ctx.saved_tensors
         out, start = torch.zeros_like(logits), 0
         for sample, labels in _chunks(known, logits):

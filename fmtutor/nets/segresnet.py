@@ -67,7 +67,8 @@ class SegResNet(nn.Module):
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
         """Return decoded features, input resolution first."""
-        x, decoded = features[-1], []
+        decoded: list[Tensor] = []
+        x = features[-1]
         steps = zip(self.up_samples, self.up_layers, features[-2::-1], strict=True)
         for up, level, skipped in steps:
             x = level(up(x) + skipped)

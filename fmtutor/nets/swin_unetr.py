@@ -105,7 +105,8 @@ class SwinUnetr(nn.Module):
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
         """Return decoded features, input resolution first."""
-        x, decoded = features[-1], []
+        decoded: list[Tensor] = []
+        x = features[-1]
         for name, skipped in zip(self.decoder_names, features[-2::-1], strict=True):
             x = getattr(self, name)(x, skipped)
             decoded.insert(0, x)

@@ -112,13 +112,13 @@ class UNetDecoder(nn.Module):
         for level in reversed(range(len(channels) - 1)):
             fine, coarse = channels[level], channels[level + 1]
             self.ups.append(Up(coarse, fine, stride=triple(strides[level + 1]), mode=up))
-            self.levels.append(
-                _stage(fine * (2 if skip == "concat" else 1), fine, convs[level], **block)
-            )
+            inputs = 2 * fine if skip == "concat" else fine
+            self.levels.append(_stage(inputs, fine, convs[level], stride=1, **block))
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Return the decoded features, shallow (input grid) to deep."""
-        x, decoded = features[-1], []
+        decoded: list[Tensor] = []
+        x = features[-1]
         for up, level, skipped in zip(self.ups, self.levels, features[-2::-1], strict=True):
             x = up(x)
             x = level(torch.cat((skipped, x), 1) if self.skip == "concat" else x + skipped)
@@ -223,10 +223,11 @@ def triple(stride: Stride) -> tuple[int, int, int]:
 
 
 def _stage(
-    inputs: int, outputs: int, depth: int, *, stride: Stride = 1, **block: str
+    inputs: int, outputs: int, depth: int, *, stride: Stride = 1, norm: str, activation: str
 ) -> nn.Sequential:
-    first = ConvBlock(inputs, outputs, stride=stride, **block)
-    return nn.Sequential(first, *(ConvBlock(outputs, outputs, **block) for _ in range(depth - 1)))
+    first = ConvBlock(inputs, outputs, stride=stride, norm=norm, activation=activation)
+    rest = (ConvBlock(outputs, outputs, norm=norm, activation=activation) for _ in range(depth - 1))
+    return nn.Sequential(first, *rest)
 
 
 def _check(
