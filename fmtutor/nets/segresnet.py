@@ -6,6 +6,8 @@ publishes it with 16 first filters (4.70 M parameters).
 Source: Myronenko 2018, arXiv 1810.11654. Base network: MONAI (Apache-2.0).
 """
 
+import math
+
 from jaxtyping import Float
 from monai.networks.nets.segresnet import SegResNet as MonaiSegResNet
 from torch import Tensor, nn
@@ -19,7 +21,8 @@ class SegResNet(nn.Module):
 
     Args:
         in_channels: Channels of the image.
-        filters: Features of the first level; 16 in the published weights, at least 8.
+        filters: Features of the first level; 16 in the published weights. Group norm has
+            8 groups as published, or the largest divisor of 8 that fits.
         blocks_down: Residual blocks per level of the encoder.
         blocks_up: The same of the decoder, one level fewer.
     """
@@ -41,6 +44,7 @@ class SegResNet(nn.Module):
         whole = MonaiSegResNet(
             in_channels=in_channels,
             init_filters=filters,
+            norm=("GROUP", {"num_groups": math.gcd(8, filters)}),
             blocks_down=blocks_down,
             blocks_up=blocks_up,
         )
