@@ -10,7 +10,7 @@ def test_every_backbone_of_the_table_can_be_named_in_a_configuration() -> None:
 
 @pytest.mark.parametrize("name", ["unet3d", "resnet3d", "segresnet", "swin_unetr"])
 def test_the_first_number_sets_the_features_at_input_resolution(name: str) -> None:
-    assert backbone(name, (12, 24)).out_channels == 12
+    assert backbone(name, (24, 48)).out_channels == 24
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

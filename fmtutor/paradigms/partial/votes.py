@@ -56,6 +56,4 @@ def vote(every: Prediction, voters: dict[str, list[str]]) -> Prediction:
         every.scores[[every.names.index(full) for full in found]].mean(0, dtype=np.float32)
         for found in voters.values()
     ]
-    return replace(
-        every, names=tuple(voters), scores=np.stack(scores).astype(every.scores.dtype)
-    )
+    return replace(every, names=tuple(voters), scores=np.stack(scores).astype(every.scores.dtype))

@@ -148,9 +148,7 @@ def pooling(patch: Sequence[int], spacing_mm: Spacing) -> tuple[Shape, ...]:
     return tuple(strides)
 
 
-def feature_bytes(
-    patch: Sequence[int], strides: Sequence[Shape], channels: Sequence[int]
-) -> int:
+def feature_bytes(patch: Sequence[int], strides: Sequence[Shape], channels: Sequence[int]) -> int:
     """Estimate the bytes of fp32 feature maps that training keeps for one patch."""
     voxels = float(np.prod(patch)) / np.cumprod(np.prod(strides, axis=1))
     kept = sum(v * c for v, c in zip(voxels, channels, strict=True))
