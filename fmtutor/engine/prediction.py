@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from fmtutor.core.files import write_json
-from fmtutor.core.geometry import Grid, same_grid
+from fmtutor.core.geometry import Grid, same_grid, voxel_to_world, world_to_voxel
 from fmtutor.core.tables import unknown_name
 from fmtutor.data.cases import Case
 from fmtutor.data.nifti import write_nifti
@@ -49,6 +50,8 @@ class Prediction:
             raise ValueError(
                 f"scores must be {wanted}, got {self.scores.shape}; pass one per name."
             )
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie in [0, 1], got {self.threshold}.")
         for name in self.largest_component:
             self._channel(name)
 
@@ -83,7 +86,7 @@ class Prediction:
         if self.exclusive:
             mask = self._winner == self._channel(name)
         else:
-            mask = self.probability(name) > self.threshold
+            mask = self._above_threshold(self._channel(name))
         return largest_component(mask) if name in self.largest_component else mask
 
     def label_map(self, order: Sequence[str] | None = None) -> tuple[np.ndarray, dict[int, str]]:
@@ -124,6 +127,31 @@ class Prediction:
         write_nifti(labels, where, path)
         stem = path.name.removesuffix(".gz").removesuffix(".nii")
         write_json(path.with_name(f"{stem}.json"), {str(number): table[number] for number in table})
+
+    def _above_threshold(self, channel: int) -> np.ndarray:
+        """Resample and threshold only where it can matter: an organ is a small part of a CT.
+
+        A linear interpolation never exceeds its neighbours, so one working voxel around the
+        scores above the threshold is enough.
+        """
+        mask = np.zeros(self.grid.shape, bool)
+        above = np.argwhere(self.scores[channel] > self.threshold)
+        if not len(above):
+            return mask
+        low, high = above.min(axis=0) - 1, above.max(axis=0) + 1
+        corners = np.array(list(product(*zip(low, high, strict=True))), dtype=float)
+        at = world_to_voxel(voxel_to_world(corners, self.working.affine), self.grid.affine)
+        start = np.clip(np.floor(at.min(axis=0)), 0, self.grid.shape).astype(int)
+        stop = np.clip(np.ceil(at.max(axis=0)) + 1, 0, self.grid.shape).astype(int)
+        if (stop <= start).any():
+            return mask
+        affine = np.array(self.grid.affine, dtype=float)
+        affine[:3, 3] = voxel_to_world(start, affine)
+        part = Grid(tuple(int(size) for size in stop - start), affine)  # type: ignore[arg-type]
+        scores = to_grid(self.scores[channel].astype(np.float32), self.working, part)
+        box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+        mask[box] = scores > self.threshold
+        return mask
 
     @cached_property
     def _winner(self) -> np.ndarray:

@@ -118,3 +118,22 @@ def test_an_unknown_class_and_a_wrong_shape_are_refused(case):
         prediction.label_map(("spleen",))
     with pytest.raises(ValueError, match="scores must be"):
         Prediction(names=("a", "b"), scores=prediction.scores, grid=case.grid, working=case.grid)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_resampling_a_part_gives_the_mask_that_resampling_all_gives(case, flip):
+    working = case.grid.with_spacing((2.0, 2.5, 3.1))
+    if flip:  # a working grid that runs the other way along H
+        turn = np.diag([-1.0, 1.0, 1.0, 1.0])
+        turn[0, 3] = working.shape[0] - 1
+        working = Grid(working.shape, working.affine @ turn)
+    generator = np.random.default_rng(0)
+    scores = np.zeros((2, *working.shape), np.float32)
+    inner = tuple(slice(0 if axis == 1 else 2, 4) for axis in range(3))
+    scores[(0, *inner)] = generator.random(scores[(0, *inner)].shape)
+    scores[1] = generator.random(working.shape)
+    prediction = Prediction(names=("a", "b"), scores=scores, grid=case.grid, working=working)
+    for name in prediction.names:
+        expected = prediction.probability(name) > 0.5
+        assert 0 < expected.sum() < expected.size
+        assert np.array_equal(prediction.mask(name), expected)
