@@ -20,6 +20,8 @@ from fmtutor.data.transforms import normalise
 
 AIR_HU = -1024.0
 CASES_IN_MEMORY = 512
+Spots = tuple[float, np.ndarray]
+"""Volume of a structure in voxels, and some of its voxels (n, 3)."""
 
 
 class Source(Interface):
@@ -44,7 +46,9 @@ class PatchConfig:
     batch: int = 2
     """Patches per step."""
     foreground: float = 0.8
-    """Share of patches centred in an annotated structure, every structure equally likely."""
+    """Share of patches centred in an annotated structure."""
+    balance: float = 0.0
+    """How likely a structure is as centre: its volume to this power (0: all equally likely)."""
     jitter: float = 0.25
     """How far a centre moves at random, as a share of the patch."""
     contrast: float = 0.15
@@ -116,10 +120,11 @@ class PatchStream:
             task,
         )
 
-    def _corner(self, case: Case, places: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    def _corner(self, case: Case, places: list[Spots], rng: np.random.Generator) -> np.ndarray:
         size, shape = np.array(self.config.size), np.array(case.image.shape)
         if places and rng.random() < self.config.foreground:
-            spots = places[int(rng.integers(len(places)))]
+            weights = np.array([volume for volume, _ in places]) ** self.config.balance
+            spots = places[int(rng.choice(len(places), p=weights / weights.sum()))][1]
             middle = (
                 spots[int(rng.integers(len(spots)))]
                 + rng.uniform(-1, 1, 3) * size * self.config.jitter
@@ -143,16 +148,17 @@ class PatchStream:
             np.power(image, power, dtype=np.float32) * gain + offset * (image > 0), 0, 1
         ).astype(np.float32)
 
-    def _load_case(self, task: int, index: int) -> tuple[Case, np.ndarray, list[np.ndarray]]:
+    def _load_case(self, task: int, index: int) -> tuple[Case, np.ndarray, list[Spots]]:
         """Return a case, its label lookup, and up to 256 voxels of each annotated structure."""
         case = self.sources[task][index]
         lut = self.vocabulary.lut(task, case.table)
         rng = rng_of("places", case.name)
-        places = []
+        places: list[Spots] = []
         for row in lut[lut.any(1)]:
             voxels = np.argwhere(row[case.labels])
             if len(voxels):
-                places.append(voxels[rng.integers(len(voxels), size=min(256, len(voxels)))])
+                some = voxels[rng.integers(len(voxels), size=min(256, len(voxels)))]
+                places.append((float(len(voxels)), some))
         small = Case(
             name=case.name,
             image=case.image.astype(np.int16),
