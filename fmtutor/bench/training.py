@@ -40,6 +40,8 @@ class Recipe:
     """Virtual centres that teach, in the order of their task numbers."""
     patients: int
     """Virtual patients per centre."""
+    balance: float = 0.0
+    """See `fmtutor.data.patches.PatchConfig`."""
     background_is_known: bool = False
     """Take unknown for background: the naive reading."""
     precision: str = "auto"
@@ -60,14 +62,14 @@ def _one_centre(system: str, profile: str) -> Recipe:
 
 def _organs(_: str, profile: str) -> Recipe:
     """The shipped multi-organ model: FSEFT's loss on the widest virtual centre."""
-    recipe = recipe_with("fseft", profile, (WIDE,), patients=400)
+    recipe = recipe_with("fseft", profile, (WIDE,), patients=300)
     if profile != "quick":
         return recipe
     config = replace(
         recipe.config, backbone="lean_unet3d", channels=(16, 32, 64, 128, 192), patch=(128, 96, 24),
-        batch=1, steps=5000, lr=2e-3, warmup_steps=100, weight_decay=1e-4,
+        batch=1, steps=4500, lr=2e-3, warmup_steps=100, weight_decay=1e-4,
     )  # fmt: skip
-    return replace(recipe, config=config, precision="bf16", ema_decay=0.998)
+    return replace(recipe, config=config, precision="bf16", ema_decay=0.998, balance=0.5)
 
 
 RECIPES: dict[str, Callable[[str, str], Recipe]] = {
@@ -96,7 +98,7 @@ def stream_of(recipe: Recipe, *, seed: int, sources: Sequence[Source] | None = N
     config = recipe.config
     sources = sources or [VirtualSource(centre, recipe.patients) for centre in recipe.centres]
     words = paradigm(recipe.system).vocabulary([source.protocol for source in sources])
-    patches = PatchConfig(size=config.patch, batch=config.batch)
+    patches = PatchConfig(size=config.patch, batch=config.batch, balance=recipe.balance)
     return PatchStream(
         sources, words, patches, seed=seed, background_is_known=recipe.background_is_known
     )
@@ -134,7 +136,7 @@ def described(recipe: Recipe, seed: int) -> dict[str, Any]:
     return {
         "system": recipe.system, "config": to_dict(recipe.config), "patients": recipe.patients,
         "centres": [centre.name for centre in recipe.centres], "precision": recipe.precision,
-        "background_is_known": recipe.background_is_known, "ema_decay": recipe.ema_decay,
+        "background_is_known": recipe.background_is_known, "balance": recipe.balance, "ema_decay": recipe.ema_decay,
         "seed": seed, "fmtutor": __version__,
     }  # fmt: skip
 

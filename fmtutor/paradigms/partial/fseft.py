@@ -69,17 +69,19 @@ class Config:
     """Decoupled weight decay."""
     bce_weight: float = 0.0
     """Weight of an added binary cross-entropy; the published loss has none."""
+    present_only: bool = False
+    """Take Dice only over classes with a voxel in the patch; the published loss takes all."""
 
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        small = cls(channels=(8, 16), patch=(16, 16, 16), lr=1e-2, steps=60, warmup_steps=0)
+        small = cls(channels=(8, 16), patch=(16, 16, 16), lr=3e-2, steps=60, warmup_steps=0)
         return replace(small, **changes)
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
-        """Minutes on a CPU, on the virtual cohort; with cross-entropy, which short runs need."""
-        return replace(cls(bce_weight=1.0), **changes)
+        """Minutes on a CPU, on the virtual cohort; short runs need the help of cross-entropy."""
+        return replace(cls(bce_weight=4.0, present_only=True), **changes)
 
     @classmethod
     def gpu(cls, **changes: Any) -> "Config":
@@ -140,6 +142,7 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
         dice="volume",
         smooth="both",
         bce_weight=config_of(model).bce_weight,
+        present_only=config_of(model).present_only,
     )
 
 
@@ -176,8 +179,9 @@ CARD = Card(
     licence_code="no licence file",
     licence_weights="no licence file",
     deviations=(
-        "quick() adds binary cross-entropy: from a random start Dice alone gives rare classes "
-        "almost no gradient in a few thousand steps. paper() has Dice alone, as published.",
+        "quick() adds binary cross-entropy (weight 4) and takes Dice over present classes only: from "
+        "a random start Dice alone gives rare classes almost no gradient in a few thousand steps. "
+        "paper() has Dice alone, over all annotated classes, as published.",
         "quick() has a small 3D U-Net at 3 mm in place of Swin UNETR-48 at 1.5 mm.",
         "The published encoder starts from self-supervised weights; build() starts at random.",
         "Kidneys and lungs that a source merges are not split at the image's midline: such a "
