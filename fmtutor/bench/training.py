@@ -136,8 +136,8 @@ def described(recipe: Recipe, seed: int) -> dict[str, Any]:
     return {
         "system": recipe.system, "config": to_dict(recipe.config), "patients": recipe.patients,
         "centres": [centre.name for centre in recipe.centres], "precision": recipe.precision,
-        "background_is_known": recipe.background_is_known, "balance": recipe.balance, "ema_decay": recipe.ema_decay,
-        "seed": seed, "fmtutor": __version__,
+        "background_is_known": recipe.background_is_known, "balance": recipe.balance,
+        "ema_decay": recipe.ema_decay, "seed": seed, "fmtutor": __version__,
     }  # fmt: skip
 
 

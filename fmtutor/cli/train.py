@@ -14,7 +14,8 @@ class Train:
     """Train a named system; run it again after a stop and it goes on where it was."""
 
     system: tyro.conf.Positional[str]
-    """Name of the system, such as multitalent; an unknown one lists them all."""
+    """Name of the recipe: a system such as multitalent, or organs, the shipped model; an unknown
+    one lists them all."""
     profile: Profile = "quick"
     """Scale: quick (CPU, minutes), gpu (one GPU), paper (the published protocol on its data)."""
     out: Path | None = None
@@ -29,15 +30,13 @@ class Train:
     """Print a line every so many steps."""
 
     def run(self) -> int:
-        """Check the request before anything heavy is imported, then train and print records."""
+        """Check the request, then train and print records."""
+        from fmtutor.bench.training import RECIPES, train
         from fmtutor.core.tables import lookup
-        from fmtutor.paradigms import PARADIGMS
 
-        lookup(PARADIGMS, self.system, "system")
+        lookup(RECIPES, self.system, "recipe")
         folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
         self.check(folder)
-
-        from fmtutor.bench.training import train
 
         count, last = 0, None
         for record in train(

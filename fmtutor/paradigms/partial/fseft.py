@@ -179,8 +179,8 @@ CARD = Card(
     licence_code="no licence file",
     licence_weights="no licence file",
     deviations=(
-        "quick() adds binary cross-entropy (weight 4) and takes Dice over present classes only: from "
-        "a random start Dice alone gives rare classes almost no gradient in a few thousand steps. "
+        "quick() adds binary cross-entropy (weight 4) and takes Dice over present classes only: "
+        "from a random start Dice alone gives rare classes almost no gradient in a few thousand steps. "
         "paper() has Dice alone, over all annotated classes, as published.",
         "quick() has a small 3D U-Net at 3 mm in place of Swin UNETR-48 at 1.5 mm.",
         "The published encoder starts from self-supervised weights; build() starts at random.",
