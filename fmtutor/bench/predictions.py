@@ -19,7 +19,9 @@ from fmtutor.engine.metrics import json_rows, score_case
 from fmtutor.engine.prediction import Prediction
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 HEADLINE_ML = 10.0
 WINDOW_HU = (-160.0, 240.0)
@@ -120,24 +122,27 @@ def table_text(frame: pd.DataFrame) -> str:
 
 
 def planes_figure(prediction: Prediction, case: Case) -> "Figure":
-    """Draw three planes through the predicted body: reference dashed, prediction solid."""
+    """Draw three planes through what was found: prediction in colour, reference in white."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     masks = {name: prediction.mask(name) for name in prediction.classes}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
-    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 3)
+    panels = figure.subplot_mosaic(
+        [["axial", "coronal"], ["axial", "sagittal"]], width_ratios=[5, 4]
+    )
     through = _busiest(masks, case.image.shape)
-    for panel, (title, axis) in zip(axes, PLANES, strict=True):
+    for title, axis in PLANES:
+        panel = panels[title]
         _draw_plane(panel, case, masks, axis=axis, index=through[axis])
         panel.set_title(f"{title}, voxel {through[axis]}", fontsize=10)
     handles = [_line(colour_of(name)) for name in masks]
     figure.legend(
         handles, list(masks), loc="outside lower center", ncols=8, fontsize=8, frameon=False
     )
-    figure.suptitle(f"{case.name}: prediction solid, reference dashed", fontsize=11)
+    figure.suptitle(f"{case.name}: prediction in colour, reference in white", fontsize=11)
     return figure
 
 
@@ -153,8 +158,8 @@ def _busiest(masks: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> list[in
 
 
 def _draw_plane(
-    panel, case: Case, masks: Mapping[str, np.ndarray], *, axis: int, index: int
-) -> None:  # type: ignore[no-untyped-def]
+    panel: "Axes", case: Case, masks: Mapping[str, np.ndarray], *, axis: int, index: int
+) -> None:
     """Show a slice as radiologists do: patient's right on the left, head up, front up."""
     low, high = WINDOW_HU if case.modality == "CT" else np.percentile(case.image, [1, 99])
     rest = [other for other in range(3) if other != axis]
@@ -162,21 +167,20 @@ def _draw_plane(
     image = np.take(case.image, index, axis=axis).T
     panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
     for name, mask in masks.items():
-        _outline(panel, np.take(mask, index, axis=axis).T, name, "solid")
-        parts = table_parts(name, case.known) if case.labels is not None else ()
-        if parts:
-            _outline(panel, np.take(case.mask(*parts), index, axis=axis).T, name, "dashed")
+        if parts := table_parts(name, case.known) if case.labels is not None else ():
+            _outline(panel, np.take(case.mask(*parts), index, axis=axis).T, "white", 0.8)
+        _outline(panel, np.take(mask, index, axis=axis).T, colour_of(name), 1.3)
     if axis != 0:
         panel.invert_xaxis()
     panel.set_axis_off()
 
 
-def _outline(panel, mask: np.ndarray, name: str, style: str) -> None:  # type: ignore[no-untyped-def]
+def _outline(panel: "Axes", mask: np.ndarray, colour: str, width: float) -> None:
     if mask.any() and not mask.all():
-        panel.contour(mask, [0.5], colors=[colour_of(name)], linewidths=1.1, linestyles=[style])
+        panel.contour(mask, [0.5], colors=[colour], linewidths=width)
 
 
-def _line(colour: str):  # type: ignore[no-untyped-def]
+def _line(colour: str) -> "Line2D":
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=colour, linewidth=2)

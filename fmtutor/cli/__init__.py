@@ -8,7 +8,7 @@ Each command is a frozen dataclass with a string under every field (the help tex
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import tyro
@@ -19,7 +19,7 @@ from fmtutor.cli.run import Run
 from fmtutor.cli.samples import Samples
 from fmtutor.cli.train import Train
 
-COMMANDS: dict[str, type["Command"]] = {
+COMMANDS: dict[str, Callable[..., "Command"]] = {
     "doctor": Doctor,
     "samples": Samples,
     "train": Train,

@@ -13,7 +13,7 @@ class Samples:
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Which ones; none named means all."""
-    list: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    listed: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
     """Only list them: whether they are here, their role, what they are. Nothing is fetched."""
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """An archive file, or a folder of archive files, to read instead of downloading."""
@@ -25,7 +25,7 @@ class Samples:
 
         for name in self.names:
             lookup(SAMPLES, name, "sample")
-        if self.list:
+        if self.listed:
             print("\n".join(self.lines()))
             return 0
         if self.source is not None:
@@ -38,7 +38,7 @@ class Samples:
             print(fetch_samples(names=[name])[0])
         return 0
 
-    def lines(self) -> "list[str]":
+    def lines(self) -> list[str]:
         """Describe each sample in a line."""
         from fmtutor.data.samples import SAMPLES, is_cached
 
