@@ -209,13 +209,12 @@ def _uniform(rng: np.random.Generator, limits: Range) -> float:
 def _organ_draws(
     domain: Domain, rng: np.random.Generator
 ) -> dict[str, tuple[float, float, float, float]]:
-    return {
-        organ: (
-            float(rng.normal(0, domain.organ_log_size)),
-            *map(float, rng.normal(0, domain.organ_push_mm, 3)),
-        )
-        for organ in ORGANS
-    }  # type: ignore[misc]
+    draws = {}
+    for organ in ORGANS:
+        log_size = float(rng.normal(0, domain.organ_log_size))
+        right, front, up = map(float, rng.normal(0, domain.organ_push_mm, 3))
+        draws[organ] = (log_size, right, front, up)
+    return draws
 
 
 def _canvas(base: Template, recipe: Recipe) -> tuple[torch.Tensor, np.ndarray]:

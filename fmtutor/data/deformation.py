@@ -110,7 +110,8 @@ class Deformer:
     ) -> None:
         self.shape: tuple[int, int, int] = labels.shape  # type: ignore[assignment]
         self.spacing_mm = spacing_mm
-        half = tuple(-(-n // HALVING) for n in self.shape)
+        h, w, d = (-(-n // HALVING) for n in self.shape)
+        half = (h, w, d)
         masks = torch.from_numpy(
             np.stack([np.isin(labels, ids) for ids in organs.values()])
         ).float()

@@ -71,6 +71,8 @@ class VirtualSource:
 
 
 def _store(case: Case, path: Path) -> None:
+    if case.labels is None:
+        raise ValueError(f"a case on the shelf needs labels, got {case.name!r} without; grow it.")
     with atomic_path(path) as part:
         np.savez(
             part,
