@@ -21,9 +21,12 @@ class Ask:
         return Ask(self.parts + as_ask(other).parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
-    """Base of the parts, so that parts combine with ``&``."""
+    """Base of the parts, so that parts combine with ``&``.
+
+    Without an equality of its own: parts that hold arrays would inherit it and all be equal.
+    """
 
     def __and__(self, other: "Ask | Part") -> Ask:
         return as_ask(self) & other
