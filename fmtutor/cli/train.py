@@ -30,13 +30,14 @@ class Train:
     """Print a line every so many steps."""
 
     def run(self) -> int:
-        """Check the request, then train and print records."""
+        """Check the request before anything heavy is imported, then train and print records."""
+        folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
+        self.check(folder)
+
         from fmtutor.bench.training import RECIPES, train
         from fmtutor.core.tables import lookup
 
         lookup(RECIPES, self.system, "recipe")
-        folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
-        self.check(folder)
 
         count, last = 0, None
         for record in train(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol as Interface
+from typing import runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ Spots = tuple[float, np.ndarray]
 """Volume of a structure in voxels, and some of its voxels (n, 3)."""
 
 
+@runtime_checkable
 class Source(Interface):
     """Cases annotated by one protocol: a virtual centre, or a dataset on disk."""
 

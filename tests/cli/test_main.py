@@ -28,7 +28,7 @@ def test_an_error_from_below_is_one_line_and_status_2(capsys, monkeypatch):
     monkeypatch.delenv("FMTUTOR_DEBUG", raising=False)
     assert main(["train", "multitalnet"]) == 2
     shown = capsys.readouterr()
-    assert shown.err.startswith("error: unknown system 'multitalnet'; did you mean multitalent?")
+    assert shown.err.startswith("error: unknown recipe 'multitalnet'; did you mean multitalent?")
     assert "Traceback" not in shown.err
 
 

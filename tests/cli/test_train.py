@@ -26,7 +26,9 @@ def calls(monkeypatch):
         for step in range(options["steps"] or 3):
             yield Record(step, 1 / (step + 1))
 
-    monkeypatch.setitem(sys.modules, "fmtutor.bench.training", SimpleNamespace(train=train))
+    recipes = {"multitalent": None, "fseft": None}
+    stand_in = SimpleNamespace(train=train, RECIPES=recipes)
+    monkeypatch.setitem(sys.modules, "fmtutor.bench.training", stand_in)
     return seen
 
 
