@@ -1,6 +1,6 @@
 """What every system promises, run over the whole table (DESIGN 12).
 
-The phantom: two ellipsoids in 48 mm of "fat". Protocol "a" draws the liver alone, protocol "b" the
+The phantom: a bright and a dark ellipsoid in a block of 48 mm. Protocol "a" draws the liver alone, protocol "b" the
 spleen alone; both samples of the batch are the same patient, so a system that learns from partial
 labels knows both organs in the end, and one that takes unknown for background knows neither well.
 """
@@ -53,7 +53,7 @@ def phantom(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float])
     liver = ((h - 15) / 11) ** 2 + ((w - 24) / 16) ** 2 + ((d - 20) / 14) ** 2 < 1
     spleen = ((h - 36) / 8) ** 2 + ((w - 20) / 10) ** 2 + ((d - 30) / 12) ** 2 < 1
     labels = liver.astype(np.uint8) + 2 * spleen.astype(np.uint8)
-    image = np.choose(labels, (-100.0, 60.0, 180.0)).astype(np.float32)
+    image = np.choose(labels, (20.0, 160.0, -120.0)).astype(np.float32)
     affine = np.diag((*spacing_mm, 1.0))
     affine[:3, 3] = np.array(spacing_mm) / 2
     return Case(name="phantom", image=image, affine=affine, labels=labels, table=TABLE)

@@ -90,7 +90,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        small = cls.quick(patch=(16, 16, 16), decoder_width=8, lr=1e-2, steps=60, warmup_steps=0)
+        small = cls.quick(patch=(16, 16, 16), decoder_width=16, lr=2e-2, steps=60, warmup_steps=0)
         return replace(small, **{"width": 0.125, **changes})
 
     @classmethod

@@ -191,7 +191,7 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
         rules = plan([(16, 16, 16)], [(3.0, 3.0, 3.0)], memory_gib=0.1, width=8, widest=16)
-        return cls.of(rules, lr=1e-2, steps=60, warmup_steps=0, **changes)
+        return cls.of(rules, lr=2e-2, steps=60, warmup_steps=0, **changes)
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
