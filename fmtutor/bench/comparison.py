@@ -37,7 +37,7 @@ from fmtutor.paradigms import paradigm
 
 ALL = tuple(CENTRES.values())
 RICHEST = (CENTRES["abdomen_atlas"],)
-BACKBONE = {"backbone": "lean_unet3d", "channels": (16, 24, 48, 96)}
+BACKBONE = {"backbone": "half_unet3d", "channels": (24, 48, 96, 128)}
 SHARED = {"patch": (64, 64, 24), "batch": 1, "steps": 2000, "lr": 2e-3, "warmup_steps": 50}
 PATIENTS = 16
 """Virtual patients per training centre."""
@@ -63,7 +63,7 @@ SYSTEMS: dict[str, Callable[[], Recipe]] = {
 
 
 def run_system(
-    name: str, *, seed: int, folder: Path, results: Path, steps: int | None = None, cases: int = 8
+    name: str, *, seed: int, folder: Path, results: Path, steps: int | None = None, cases: int = 6
 ) -> Path:
     """Train one system with one seed, score it, and write the result; a finished one is kept.
 

@@ -14,11 +14,12 @@ from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.resnet3d import ResNet3d
 from fmtutor.nets.segresnet import SegResNet
 from fmtutor.nets.swin_unetr import SwinUnetr
-from fmtutor.nets.unet3d import UNet3d, lean_unet3d
+from fmtutor.nets.unet3d import UNet3d, half_unet3d, lean_unet3d
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "unet3d": UNet3d,
     "lean_unet3d": lean_unet3d,
+    "half_unet3d": half_unet3d,
     "genesis_unet": GenesisUNet,
     "resnet3d": ResNet3d,
     "segresnet": SegResNet,

@@ -10,6 +10,7 @@ from fmtutor.nets import BACKBONES
 SIZES: dict[str, Callable[[Sequence[int]], dict]] = {
     "unet3d": lambda channels: {"channels": tuple(channels)},
     "lean_unet3d": lambda channels: {"channels": tuple(channels)},
+    "half_unet3d": lambda channels: {"channels": tuple(channels)},
     "genesis_unet": lambda channels: {},
     "resnet3d": lambda channels: {"width": channels[0] / 64, "decoder_width": channels[0]},
     "segresnet": lambda channels: {"filters": channels[0]},
@@ -23,8 +24,8 @@ def backbone(name: str, channels: Sequence[int]) -> nn.Module:
 
     Args:
         name: One of `fmtutor.nets.BACKBONES`.
-        channels: Features per level of the U-Nets "unet3d" and "lean_unet3d"; of the others the
-            first number alone counts (feature size of Swin UNETR, filters of SegResNet, stem of
+        channels: Features per level of the U-Nets "unet3d", "lean_unet3d" and "half_unet3d"; of the
+            others the first number alone counts (feature size of Swin UNETR, filters of SegResNet, stem of
             the ResNet), and the Models Genesis U-Net has none to choose.
 
     Raises:

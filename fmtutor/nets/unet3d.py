@@ -217,6 +217,16 @@ def lean_unet3d(in_channels: int, channels: Sequence[int] = (16, 32, 64, 128, 19
     )
 
 
+def half_unet3d(in_channels: int, channels: Sequence[int] = (24, 48, 96, 128)) -> UNet3d:
+    """Return a U-Net that works at half resolution and resizes its last features to the input's.
+
+    Cheaper per voxel and wider than a full-resolution one; borders are as sharp as linear
+    interpolation between features two voxels apart allows.
+    """
+    strides: list[Stride] = [*[2] * (len(channels) - 1), (2, 2, 1)]
+    return UNet3d(in_channels, channels, strides=strides, up="trilinear", skip="add")
+
+
 def triple(stride: Stride) -> tuple[int, int, int]:
     """Return a stride as (H, W, D)."""
     return (stride, stride, stride) if isinstance(stride, int) else tuple(stride)  # type: ignore[return-value]

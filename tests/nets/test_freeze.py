@@ -61,6 +61,7 @@ def test_the_table_is_markdown() -> None:
 SMALL = {
     "unet3d": {"in_channels": 1, "channels": (4, 8)},
     "lean_unet3d": {"in_channels": 1, "channels": (4, 8)},
+    "half_unet3d": {"in_channels": 1, "channels": (4, 8)},
     "genesis_unet": {"width": 4},
     "resnet3d": {"width": 0.125},
     "segresnet": {"filters": 8},
