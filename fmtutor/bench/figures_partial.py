@@ -1,0 +1,257 @@
+"""Figures of notebook 02: who annotates what, by which rules, and what a loss does to whom.
+
+Everything is computed from the protocols of `fmtutor.data.domains` and from the package's own
+losses, so a figure cannot say what the code does not do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from jaxtyping import Bool
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from fmtutor.data.anatomy import colour_of
+from fmtutor.data.cases import Case
+from fmtutor.data.domains import CENTRES, LESIONS, Centre, region_of
+from fmtutor.data.drawing import Layer, draw_plane
+from fmtutor.data.regions import Region
+from fmtutor.losses.dice import slice_dice_floor
+from fmtutor.losses.partial import REDUCTIONS, partial_loss
+
+COLUMNS = (
+    "liver", "liver_lesion", "kidney_left", "kidney_right", "kidney_lesion", "spleen", "pancreas",
+    "gallbladder", "stomach", "duodenum", "small_bowel", "colon", "urinary_bladder", "aorta",
+    "inferior_vena_cava", "vertebrae", "spinal_cord",
+)  # fmt: skip
+"""Structures of the centre figure, contradicted ones first in their group."""
+MARKS = {
+    "own": "",
+    "with": "+",
+    "without": "−",
+    "part": "½",
+    "merged": "∪",
+}
+"""How a centre reads a structure, and the sign for it."""
+LEGEND = {
+    "own": "annotated",
+    "with": "with its lesions",
+    "without": "without its lesions",
+    "part": "lower part only",
+    "merged": "both sides as one class",
+}
+_PALE = 0.35
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def reading(centre: Centre, name: str) -> str | None:
+    """Return how a centre reads a structure: a key of `MARKS`, or None where it does not.
+
+    Args:
+        centre: With the protocol to look into.
+        name: A region name; the reading is told against `fmtutor.data.domains.region_of`.
+
+    Example:
+        >>> reading(CENTRES["abdomen_atlas"], "liver"), reading(CENTRES["spine_clinic"], "aorta")
+        ('without', 'part')
+    """
+    whole = region_of(name).structures
+    region = centre.protocol.region(name)
+    if region is None:
+        larger = any(whole < other.structures for other in centre.protocol.regions)
+        return "merged" if larger and name in LESIONS else None
+    if name in LESIONS:
+        return "with" if LESIONS[name] in region.structures else "without"
+    return "part" if region.structures < whole else "own"
+
+
+def teachers(name: str, centres: Mapping[str, Centre] = CENTRES) -> int:
+    """Return how many centres annotate a class of this name."""
+    return sum(centre.protocol.region(name) is not None for centre in centres.values())
+
+
+def plot_centres(
+    centres: Mapping[str, Centre] = CENTRES, columns: Sequence[str] = COLUMNS
+) -> Figure:
+    """Draw centre x structure: what is annotated, by which rule; white is unknown."""
+    figure, axes = plt.subplots(figsize=(10.5, 3.9), layout="constrained")
+    colours = np.ones((len(centres), len(columns), 3))
+    for row, centre in enumerate(centres.values()):
+        for column, name in enumerate(columns):
+            how = reading(centre, name)
+            if how is None:
+                continue
+            full = np.array(to_rgb(colour_of(name)))
+            colours[row, column] = 1 - _PALE * (1 - full) if how == "merged" else full
+            ink = "black" if colours[row, column] @ (0.3, 0.6, 0.1) > 0.6 else "white"
+            axes.text(column, row, MARKS[how], ha="center", va="center", color=ink, weight="bold")
+    axes.imshow(colours, aspect="auto", interpolation="nearest")
+    counts = [teachers(name, centres) for name in columns]
+    labels = [f"{name.replace('_', ' ')}  ({n})" for name, n in zip(columns, counts, strict=True)]
+    axes.set_xticks(range(len(columns)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(centres)), [name.replace("_", " ") for name in centres])
+    axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(centres) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="#d5d5d5", linewidth=0.8)
+    axes.tick_params(which="both", length=0, labelsize=9)
+    axes.spines[:].set_visible(False)
+    handles = [Patch(facecolor="#c8742c") for _ in LEGEND]
+    texts = [f"{MARKS[key]} {text}".strip() for key, text in LEGEND.items()]
+    handles.append(Patch(facecolor="white", edgecolor="#8a8a8a"))
+    figure.legend(handles, [*texts, "unknown"], loc="outside upper center", ncols=6, frameon=False,
+                  fontsize=9, handlelength=1.0, columnspacing=1.2)  # fmt: skip
+    return figure
+
+
+def region_mask(case: Case, region: Region) -> Bool[np.ndarray, "H W D"]:
+    """Return a region's voxels in a virtual patient's full truth, whatever its centre releases."""
+    ids = [number for number, name in case.table.items() if name in region.structures]
+    return np.isin(case.labels, ids)
+
+
+def plot_readings(
+    case: Case, centres: Sequence[Centre], *, axial: int, coronal: int
+) -> Figure:
+    """Draw one patient as each centre would annotate it: an axial and a coronal slice each.
+
+    Args:
+        case: A virtual patient with its full labels.
+        centres: One column each.
+        axial: Voxel along D of the upper row.
+        coronal: Voxel along W of the lower row.
+    """
+    figure, panels = plt.subplots(
+        2, len(centres), figsize=(2.15 * len(centres), 4.7), layout="constrained", squeeze=False,
+        height_ratios=[0.85, 1.0],
+    )  # fmt: skip
+    for centre, column in zip(centres, panels.T, strict=True):
+        masks = {region.name: region_mask(case, region) for region in centre.protocol.regions}
+        layers = [Layer(masks=masks)]
+        for panel, (plane, index) in zip(
+            column, {"axial": axial, "coronal": coronal}.items(), strict=True
+        ):
+            draw_plane(panel, case, plane, index=index, layers=layers)
+            panel.set_title("")
+        column[0].set_title(centre.name.replace("_", " "), fontsize=10)
+    return figure
+
+
+def confident_logits(
+    masks: Bool[np.ndarray, "L H W D"], *, height: float = 2.0
+) -> torch.Tensor:
+    """Return logits (1, L, H, W, D) of a network that finds these masks well but softly.
+
+    Args:
+        masks: What it finds.
+        height: Logit inside; the outside has its negative, with a soft edge of about a voxel.
+    """
+    soft = np.stack([gaussian_filter(mask.astype(np.float32), 0.8) for mask in masks])
+    return torch.from_numpy(height * (2 * soft - 1))[None]
+
+
+def push(loss: Loss, logits: Tensor, target: Tensor, known: Tensor) -> np.ndarray:
+    """Return -dL/dz, where one step of gradient descent moves each logit; (L, H, W, D)."""
+    leaf = logits.clone().requires_grad_()
+    loss(leaf, target, known).backward()
+    return -leaf.grad[0].numpy()  # type: ignore[index]
+
+
+def plot_push(
+    case: Case, names: Sequence[str], known: Sequence[str], losses: Mapping[str, Loss], *, axial: int
+) -> Figure:
+    """Draw where each loss pushes each class of a network that already finds all of them.
+
+    Args:
+        case: A virtual patient with its full labels.
+        names: Classes, one column each.
+        known: Those of them that the patient's centre annotates.
+        losses: Title to loss, one row each.
+        axial: Voxel along D.
+    """
+    truth = np.stack([region_mask(case, region_of(name)) for name in names])
+    knows = torch.tensor([[name in known for name in names]])
+    logits = confident_logits(truth)
+    target = torch.from_numpy(truth)[None] & knows[:, :, None, None, None]
+    pushes = {title: push(loss, logits, target, knows) for title, loss in losses.items()}
+    largest = max(float(np.abs(p).max()) for p in pushes.values())
+    figure, panels = plt.subplots(
+        len(losses), len(names), figsize=(3.0 * len(names), 2.55 * len(losses)),
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    for row, (title, values) in zip(panels, pushes.items(), strict=True):
+        for panel, name, value, mask in zip(row, names, values, truth, strict=True):
+            shown = _push_panel(panel, case, value[..., axial] / largest, mask, name, axial=axial)
+            status = "annotated here" if name in known else "not annotated here"
+            panel.set_title(f"{title}: {name.replace('_', ' ')}\n({status})", fontsize=9)
+    bar = figure.colorbar(shown, ax=panels, shrink=0.7, ticks=[-1, 0, 1])
+    bar.ax.set_yticklabels(["down", "no push", "up"])
+    bar.set_label("push on the logit")
+    return figure
+
+
+def _push_panel(
+    panel: Any, case: Case, value: np.ndarray, mask: np.ndarray, name: str, *, axial: int
+) -> Any:
+    """Draw one push over the grey slice, with the outline of the organ."""
+    outline = Layer(masks={name: mask}, style="solid", colours={name: "#111111"})
+    draw_plane(panel, case, "axial", index=axial, layers=[outline], window=(-900, 400))
+    wide, tall = (n * mm for n, mm in zip(case.image.shape[:2], case.spacing_mm[:2], strict=True))
+    return panel.imshow(
+        value.T, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower", extent=(0, wide, 0, tall),
+        alpha=np.clip(3 * np.abs(value.T), 0, 1), zorder=1.5,
+    )  # fmt: skip
+
+
+def pair_weights(known: Bool[Tensor, "B L"], reduction: str) -> np.ndarray:
+    """Return how much each (sample, class) pair weighs in a reduction, shape (B, L).
+
+    Measured: all pairs get equal logits and targets, so their gradients differ by the weight
+    alone; the unit is the gradient of a pair that stands alone.
+    """
+    alone = torch.zeros_like(known[:1, :1]).logical_not()
+    sizes = []
+    for knows in (known, alone):
+        logits = torch.zeros(*knows.shape, 4, 4, 4, requires_grad=True)
+        target = torch.zeros(logits.shape, dtype=torch.bool)
+        partial_loss(logits, target, knows, reduction=reduction, dice_weight=0).backward()
+        sizes.append(logits.grad.abs().sum((2, 3, 4)))  # type: ignore[union-attr]
+    return (sizes[0] / sizes[1]).numpy()
+
+
+def plot_loss_choices(known: Bool[Tensor, "B L"], names: Sequence[str]) -> Figure:
+    """Draw the weight of a pair under each reduction, and the floor of the slice-wise Dice.
+
+    Args:
+        known: Two or more samples.
+        names: Of the samples.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.4), layout="constrained")
+    rows = np.arange(len(known))
+    colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+    for place, reduction in enumerate(REDUCTIONS):
+        weights = pair_weights(known, reduction).max(axis=1)
+        spots = rows + (place - 1) * 0.26
+        left.bar(spots, weights, width=0.24, label=reduction, color=colours[place])
+        for x, weight in zip(spots, weights, strict=True):
+            left.text(x, weight * 1.08, f"{weight:.2g}", ha="center", fontsize=8)
+    counts = known.sum(1).tolist()
+    left.set_xticks(rows, [f"{n}\n({c} known)" for n, c in zip(names, counts, strict=True)])
+    left.set(yscale="log", ylabel="weight of one known class", ylim=(0.02, 4))
+    left.set_title("Who is heard? One batch, three reductions", fontsize=10)
+    left.legend(frameon=False, fontsize=8, ncols=3, loc="upper center")
+    radii = (3, 6, 9, 12, 16, 20, 25, 30, 36, 41, 45)
+    for form, colour in (("slice", "#d62728"), ("volume", "#2ca02c")):
+        floors = [slice_dice_floor(radius, dice=form) for radius in radii]
+        right.plot(radii, floors, "o-", color=colour, label=f'dice="{form}"', markersize=4)
+    right.set(xlabel="radius of a ball in a 96³ patch, voxels", ylabel="loss", ylim=(-0.03, 1.03))
+    right.set_title("Dice loss of a PERFECT prediction", fontsize=10)
+    right.legend(frameon=False, fontsize=9)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
