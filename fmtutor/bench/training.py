@@ -22,6 +22,7 @@ from fmtutor.data.patches import PatchConfig, PatchStream, Source
 from fmtutor.data.shelf import VirtualSource
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
+from fmtutor.nets.heads import LinearHead
 from fmtutor.paradigms import PARADIGMS, paradigm
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -44,6 +45,11 @@ class Recipe:
     """See `fmtutor.data.patches.PatchConfig`."""
     background_is_known: bool = False
     """Take unknown for background: the naive reading."""
+    head_lr: float = 10.0
+    """Learning rate of the heads relative to the rest: AdamW moves a weight by at most the learning
+    rate per step, and a head has to reach logits of several units before anything is learnt."""
+    head_prior: float = 0.05
+    """Share of voxels that a class is expected to fill at the start, see `LinearHead`."""
     precision: str = "auto"
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = None
@@ -126,9 +132,25 @@ def train_recipe(
     seed_everything(seed)
     model: nn.Module = module.build(recipe.config)
     write_json(folder / RECIPE_FILE, described(recipe, seed))
-    stream = stream_of(recipe, seed=seed, sources=sources)
-    yield from fit(model, module.step, stream, fit_config(recipe, seed=seed), folder=folder)
+    for head in heads_of(model):
+        head.expect(recipe.head_prior)
+    stream, config = stream_of(recipe, seed=seed, sources=sources), fit_config(recipe, seed=seed)
+    groups = parameter_groups(model, lr=config.lr, head_lr=config.lr * recipe.head_lr)
+    yield from fit(model, module.step, stream, config, folder=folder, groups=groups)
     save_weights(model, folder / WEIGHTS_FILE)
+
+
+def heads_of(model: nn.Module) -> list[LinearHead]:
+    """Return the linear heads of a model."""
+    return [part for part in model.modules() if isinstance(part, LinearHead)]
+
+
+def parameter_groups(model: nn.Module, *, lr: float, head_lr: float) -> list[dict[str, Any]]:
+    """Return two groups for the optimiser: the heads at their own rate, and the rest."""
+    heads = {id(p) for head in heads_of(model) for p in head.parameters()}
+    rest = [p for p in model.parameters() if id(p) not in heads]
+    fast = [p for p in model.parameters() if id(p) in heads]
+    return [{"params": rest, "lr": lr}, {"params": fast, "lr": head_lr}]
 
 
 def described(recipe: Recipe, seed: int) -> dict[str, Any]:
@@ -137,6 +159,7 @@ def described(recipe: Recipe, seed: int) -> dict[str, Any]:
         "system": recipe.system, "config": to_dict(recipe.config), "patients": recipe.patients,
         "centres": [centre.name for centre in recipe.centres], "precision": recipe.precision,
         "background_is_known": recipe.background_is_known, "balance": recipe.balance,
+        "head_lr": recipe.head_lr, "head_prior": recipe.head_prior,
         "ema_decay": recipe.ema_decay, "seed": seed, "fmtutor": __version__,
     }  # fmt: skip
 

@@ -27,9 +27,17 @@ class LinearHead(nn.Conv3d):
     def __init__(self, in_channels: int, classes: int, *, prior: float | None = None) -> None:
         super().__init__(in_channels, classes, 1)
         if prior is not None:
-            if not 0 < prior < 1:
-                raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
-            nn.init.constant_(self.bias, math.log(prior / (1 - prior)))
+            self.expect(prior)
+
+    def expect(self, prior: float) -> None:
+        """Set every bias so that the head starts from this probability.
+
+        Raises:
+            ValueError: ``prior`` is outside (0, 1).
+        """
+        if not 0 < prior < 1:
+            raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
+        nn.init.constant_(self.bias, math.log(prior / (1 - prior)))
 
     def forward(self, features: Float[Tensor, "B E H W D"]) -> Logits:
         """Return logits."""
