@@ -153,7 +153,7 @@ def palette_png(picture: str, colours: int = 256) -> str:
     raw = base64.b64decode(picture)
     image = Image.open(io.BytesIO(raw)).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    image = image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = image.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     packed = io.BytesIO()
     image.save(packed, "PNG", optimize=True)
     return base64.b64encode(min(packed.getvalue(), raw, key=len)).decode()
