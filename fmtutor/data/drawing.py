@@ -30,7 +30,7 @@ PLANES: dict[str, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
 """Plane to the axis that it cuts."""
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
 """Letters at the left, right, upper and lower edge."""
-FILL = 0.4
+FILL = 0.5
 MAX_LEGEND = 24
 THIN_MM = 80.0
 """A panel lower than this has small letters and no scale bar."""
@@ -107,6 +107,7 @@ def draw_plane(
     index: int,
     layers: Sequence[Layer] = (),
     window: Window | None = None,
+    marks: bool = True,
 ) -> None:
     """Draw one slice with its masks, orientation letters and a scale bar.
 
@@ -117,6 +118,7 @@ def draw_plane(
         index: Voxel along the axis that the plane cuts.
         layers: Drawn in this order.
         window: Black and white end of the grey scale; None takes `window_of`.
+        marks: Whether to write letters and bar; leave them out where you zoom in afterwards.
     """
     axis, (u, v) = lookup(PLANES, plane, "plane"), _rest(plane)
     low, high = window or window_of(case)
@@ -130,7 +132,8 @@ def draw_plane(
     panel.set_ylim(0.0, tall)
     panel.set_axis_off()
     panel.set_title(f"{plane}, {'hwd'[axis]} = {index}", fontsize=9)
-    _annotate(panel, plane, wide, tall)
+    if marks:
+        _annotate(panel, plane, wide, tall)
 
 
 def visible(case: Case, layers: Sequence[Layer], voxel: Sequence[int]) -> dict[str, str]:

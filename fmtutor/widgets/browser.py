@@ -18,7 +18,6 @@ from typing import Any
 import anywidget
 import numpy as np
 import traitlets
-from PIL import Image
 
 from fmtutor.core.tables import unknown_name
 from fmtutor.data.anatomy import colour_of
@@ -127,9 +126,7 @@ class Browser:
         )
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=80, facecolor="white")
-        small = io.BytesIO()
-        Image.open(drawn).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
-        return small.getvalue()
+        return drawn.getvalue()
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.case.image.shape))

@@ -13,7 +13,7 @@ const PRESETS = { "soft tissue": [-160, 240], "liver": [0, 150], "lung": [-1350,
                   "bone": [-450, 1050], "everything": null };
 const BUTTONS = ["left", "middle", "right"];
 const CLICK_PX = 4; // a press that moves less than this is a click
-const FILL = 0.4;
+const FILL = 0.5;
 const WIDTH_PX = 900;
 
 function element(tag, parent, style, text) {
