@@ -82,3 +82,12 @@ def cache_folder_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FMTUTOR_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Folder of all real samples: from the cache, fetched where they are missing."""
+    from fmtutor.data.samples import fetch_samples, samples_folder
+
+    fetch_samples()
+    return samples_folder()

@@ -24,9 +24,9 @@ def backbone(name: str, channels: Sequence[int]) -> nn.Module:
 
     Args:
         name: One of `fmtutor.nets.BACKBONES`.
-        channels: Features per level of the U-Nets "unet3d", "lean_unet3d" and "half_unet3d"; of the
-            others the first number alone counts (feature size of Swin UNETR, filters of SegResNet, stem of
-            the ResNet), and the Models Genesis U-Net has none to choose.
+        channels: Features per level of the U-Nets "unet3d", "lean_unet3d" and "half_unet3d"; of
+            the others the first number alone counts (feature size of Swin UNETR, filters of
+            SegResNet, stem of the ResNet), and the Models Genesis U-Net has none to choose.
 
     Raises:
         ValueError: The name is not known.

@@ -1,0 +1,134 @@
+"""Recipes, their streams and groups, and a killed `fmtutor train`."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fmtutor.bench.training import (
+    RECIPE_FILE,
+    RECIPES,
+    WEIGHTS_FILE,
+    described,
+    heads_of,
+    parameter_groups,
+    stream_of,
+    train,
+    train_recipe,
+)
+from fmtutor.core.files import read_json
+from fmtutor.data.anatomy import NOVEL_STRUCTURES
+from fmtutor.data.cases import Case
+from fmtutor.data.regions import Protocol, Region
+from fmtutor.paradigms import PARADIGMS, paradigm
+
+
+class Phantoms:
+    """Two phantom cases of one ball, as a dataset on disk would come."""
+
+    protocol = Protocol("phantom", (Region.of("liver"),))
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Case:
+        if index >= len(self):
+            raise IndexError(index)
+        grid = np.indices((20, 18, 16)) - np.array([10, 9, 8 + index])[:, None, None, None]
+        labels = (np.linalg.norm(grid, axis=0) < 5).astype(np.uint8)
+        image = (labels * 200.0 - 100.0).astype(np.float32)
+        return Case(
+            name=f"phantom-{index}", image=image, labels=labels, table={1: "liver"},
+            affine=np.diag([3.0, 3.0, 3.0, 1.0]), known=frozenset({"liver"}),
+        )  # fmt: skip
+
+
+def tiny_recipe(steps: int = 3):
+    recipe = RECIPES["fseft"]("fseft", "quick")
+    module = paradigm("fseft")
+    words = module.vocabulary([Phantoms.protocol])
+    return replace(recipe, config=module.Config.tiny(steps=steps).with_vocabulary(words))
+
+
+def test_every_system_has_a_recipe():
+    assert set(PARADIGMS) <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_no_recipe_teaches_a_novel_structure(name):
+    recipe = RECIPES[name](name, "quick")
+    taught = {s for c in recipe.centres for r in c.protocol.regions for s in r.structures}
+    assert taught.isdisjoint(NOVEL_STRUCTURES)
+    assert {word.rpartition("/")[2] for word in recipe.config.classes}.isdisjoint(NOVEL_STRUCTURES)
+
+
+def test_an_unknown_recipe_lists_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match="multitalent"):
+        next(train("multitalant", folder=tmp_path))
+
+
+def test_the_paper_profile_says_what_it_needs(tmp_path):
+    with pytest.raises(ValueError, match="published datasets"):
+        next(train("fseft", profile="paper", folder=tmp_path))
+
+
+def test_heads_have_their_own_rate_and_nothing_is_lost():
+    model = paradigm("fseft").build(tiny_recipe().config)
+    rest, heads = parameter_groups(model, lr=1e-3, head_lr=1e-2)
+    assert (rest["lr"], heads["lr"]) == (1e-3, 1e-2)
+    assert {id(p) for p in heads["params"]} == {id(p) for p in model.classifier.parameters()}
+    assert len(rest["params"]) + len(heads["params"]) == len(list(model.parameters()))
+
+
+def test_training_starts_from_the_prior_and_leaves_weights_and_recipe(tmp_path):
+    recipe = tiny_recipe(steps=2)
+    records = list(train_recipe(recipe, folder=tmp_path, seed=4, sources=[Phantoms()]))
+    assert [record.step for record in records] == [0, 1]
+    assert read_json(tmp_path / RECIPE_FILE) == described(recipe, 4)
+    model = paradigm("fseft").build(recipe.config)
+    assert set(load_file(tmp_path / WEIGHTS_FILE)) == set(model.state_dict())
+    for head in heads_of(model):
+        head.expect(recipe.head_prior)
+    assert torch.allclose(model.classifier.bias.sigmoid(), torch.tensor(recipe.head_prior))
+
+
+def test_seeds_change_the_batches_and_steps_repeat():
+    recipe = tiny_recipe()
+    first = stream_of(recipe, seed=0, sources=[Phantoms()])
+    again = stream_of(recipe, seed=0, sources=[Phantoms()])
+    other = stream_of(recipe, seed=1, sources=[Phantoms()])
+    assert torch.equal(first(7).image, again(7).image)
+    assert not torch.equal(first(7).image, other(7).image)
+
+
+def _train_command(folder: Path) -> list[str]:
+    options = ["--steps", "6", "--seed", "2", "--every", "1"]
+    return [sys.executable, "-m", "fmtutor", "train", "fseft", "--out", str(folder), *options]
+
+
+@pytest.mark.slow
+def test_fmtutor_train_killed_at_a_random_step_ends_with_the_same_weights(samples, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(_train_command(tmp_path / "whole"), env=environment, check=True)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(_train_command(killed), env=environment)
+    stop_after = random.SystemRandom().randint(1, 4)
+    history = killed / "history.jsonl"
+    while not history.exists() or history.read_text().count("\n") < stop_after:
+        assert process.poll() is None, "training ended before it could be killed"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / WEIGHTS_FILE).exists()
+    subprocess.run(_train_command(killed), env=environment, check=True)
+    whole, resumed = (load_file(tmp_path / run / WEIGHTS_FILE) for run in ("whole", "killed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -1,0 +1,62 @@
+"""Every shipped model: small, carded, from allowed sources, and able to predict."""
+
+import numpy as np
+import pytest
+import torch
+
+from fmtutor.core.ask import Classes
+from fmtutor.core.files import sha256_of
+from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
+from fmtutor.data.cases import Case
+from fmtutor.data.sample_table import check_sources
+from fmtutor.hub.models import card_of, load_shipped, shipped
+
+NOVEL = {part for name in NOVEL_STRUCTURES for part in expand(name, lesions=True)}
+
+
+def test_the_default_model_is_shipped():
+    assert card_of()["name"] in shipped()
+
+
+def test_an_unknown_model_lists_the_known_ones():
+    with pytest.raises(ValueError, match="organs"):
+        card_of("organ")
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_a_shipped_model_is_small_and_its_card_belongs_to_it(name):
+    path, card = shipped()[name], card_of(name)
+    assert path.stat().st_size <= 12e6
+    assert sha256_of(path) == card["weights_sha256"]
+    assert card["steps"] == card["recipe"]["config"]["steps"]
+    assert card["limits"]
+    assert card["machine"]["packages"]["torch"]
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_no_test_only_volume_and_no_novel_structure_went_into_a_shipped_model(name):
+    card = card_of(name)
+    digests = [digest for source in card["sources"].values() for digest in source]
+    assert digests
+    check_sources(digests, what=name)
+    assert NOVEL.isdisjoint(card["recipe"]["config"]["classes"])
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_a_card_reports_another_patient_and_marks_seen_anatomy(name):
+    scores = card_of(name)["scores"]
+    assert scores["abdomen_ct_dicom"]["large"]
+    assert scores["torso"]["what"].startswith("SEEN ANATOMY")
+
+
+def test_the_default_model_answers_on_the_grid_of_an_anisotropic_case():
+    rng = np.random.default_rng(0)
+    case = Case(
+        name="noise", image=rng.normal(0, 50, (40, 36, 10)).astype(np.float32),
+        affine=np.diag([2.0, 2.5, 6.0, 1.0]),
+    )  # fmt: skip
+    model, module, _ = load_shipped()
+    prediction = module.predict(model, case, Classes(("liver", "spleen")))
+    assert prediction.mask("liver").shape == case.image.shape
+    assert not model.training
+    assert all(p.dtype == torch.float32 for p in model.parameters())
