@@ -12,14 +12,14 @@ from importlib.resources import files
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from fmtutor.core.tables import lookup
 from fmtutor.data.deformation import blur
 
 Volume = Float[Tensor, "H W D"]
-Labels = Int[Tensor, "H W D"]
+Labels = Integer[Tensor, "H W D"]
 
 TISSUES = {"air": (-2000, -500), "fat": (-500, -25), "soft": (-25, 110), "bone": (110, 4000)}
 """HU ranges that stand for a label where a voxel has none."""

@@ -2,14 +2,14 @@
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from fmtutor.data.appearance import smooth_noise
 from fmtutor.data.deformation import blur, voxel_grid
 
 Volume = Float[Tensor, "H W D"]
-Labels = Int[Tensor, "H W D"]
+Labels = Integer[Tensor, "H W D"]
 Mask = Bool[Tensor, "H W D"]
 
 FAT_HU = -95.0

@@ -26,7 +26,8 @@ def normalise(image: np.ndarray, modality: str) -> np.ndarray:
     if modality == "CT":
         low, high = HU_WINDOW
     elif modality == "MR":
-        low, high = 0.0, float(np.percentile(image[image > image.mean()], 99))
+        body = image[image > image.mean()]
+        low, high = 0.0, float(np.percentile(body, 99) if body.size else image.max())
     else:
         raise ValueError(
             f"modality must be 'CT' or 'MR', got {modality!r}; set it when reading the file."
