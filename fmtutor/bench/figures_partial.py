@@ -5,6 +5,7 @@ losses, so a figure cannot say what the code does not do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -20,7 +21,7 @@ from torch import Tensor
 from fmtutor.data.anatomy import colour_of
 from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES, LESIONS, Centre, region_of
-from fmtutor.data.drawing import Layer, draw_plane
+from fmtutor.data.drawing import PLANES, Layer, draw_legend, draw_plane
 from fmtutor.data.regions import Region
 from fmtutor.losses.dice import slice_dice_floor
 from fmtutor.losses.partial import REDUCTIONS, partial_loss
@@ -32,20 +33,13 @@ COLUMNS = (
 )  # fmt: skip
 """Structures of the centre figure, contradicted ones first in their group."""
 MARKS = {
-    "own": "",
-    "with": "+",
-    "without": "−",
-    "part": "½",
-    "merged": "∪",
+    "own": ("", "annotated"),
+    "with": ("+", "with its lesions"),
+    "without": ("−", "without its lesions"),
+    "part": ("½", "lower part only"),
+    "merged": ("∪", "both sides as one class"),
 }
-"""How a centre reads a structure, and the sign for it."""
-LEGEND = {
-    "own": "annotated",
-    "with": "with its lesions",
-    "without": "without its lesions",
-    "part": "lower part only",
-    "merged": "both sides as one class",
-}
+"""How a centre reads a structure: its sign, and the sign in words."""
 _PALE = 0.35
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -90,7 +84,9 @@ def plot_centres(
             full = np.array(to_rgb(colour_of(name)))
             colours[row, column] = 1 - _PALE * (1 - full) if how == "merged" else full
             ink = "black" if colours[row, column] @ (0.3, 0.6, 0.1) > 0.6 else "white"
-            axes.text(column, row, MARKS[how], ha="center", va="center", color=ink, weight="bold")
+            axes.text(
+                column, row, MARKS[how][0], ha="center", va="center", color=ink, weight="bold"
+            )
     axes.imshow(colours, aspect="auto", interpolation="nearest")
     counts = [teachers(name, centres) for name in columns]
     labels = [f"{name.replace('_', ' ')}  ({n})" for name, n in zip(columns, counts, strict=True)]
@@ -101,8 +97,8 @@ def plot_centres(
     axes.grid(which="minor", color="#d5d5d5", linewidth=0.8)
     axes.tick_params(which="both", length=0, labelsize=9)
     axes.spines[:].set_visible(False)
-    handles = [Patch(facecolor="#c8742c") for _ in LEGEND]
-    texts = [f"{MARKS[key]} {text}".strip() for key, text in LEGEND.items()]
+    handles = [Patch(facecolor="#c8742c") for _ in MARKS]
+    texts = [" ".join(mark).strip() for mark in MARKS.values()]
     handles.append(Patch(facecolor="white", edgecolor="#8a8a8a"))
     figure.legend(handles, [*texts, "unknown"], loc="outside upper center", ncols=6, frameon=False,
                   fontsize=9, handlelength=1.0, columnspacing=1.2)  # fmt: skip
@@ -115,9 +111,7 @@ def region_mask(case: Case, region: Region) -> Bool[np.ndarray, "H W D"]:
     return np.isin(case.labels, ids)
 
 
-def plot_readings(
-    case: Case, centres: Sequence[Centre], *, axial: int, coronal: int
-) -> Figure:
+def plot_readings(case: Case, centres: Sequence[Centre], *, axial: int, coronal: int) -> Figure:
     """Draw one patient as each centre would annotate it: an axial and a coronal slice each.
 
     Args:
@@ -139,12 +133,55 @@ def plot_readings(
             draw_plane(panel, case, plane, index=index, layers=layers)
             panel.set_title("")
         column[0].set_title(centre.name.replace("_", " "), fontsize=10)
+    at = (0, coronal, axial)
+    shown = {
+        region.name: colour_of(region.name)
+        for centre in centres
+        for region in centre.protocol.regions
+        if any(np.take(region_mask(case, region), at[axis], axis=axis).any() for axis in (1, 2))
+    }
+    draw_legend(figure, shown, columns=8)
     return figure
 
 
-def confident_logits(
-    masks: Bool[np.ndarray, "L H W D"], *, height: float = 2.0
-) -> torch.Tensor:
+def plot_conflicts(case: Case, views: Sequence[tuple[tuple[str, ...], str, str, int]]) -> Figure:
+    """Draw classes as single centres mean them, cut out around their whole reading.
+
+    Args:
+        case: A virtual patient with its full labels.
+        views: Per panel the region names, a centre that has them, a plane ("axial", "coronal" or
+            "sagittal") and the voxel along the axis which that plane cuts.
+    """
+    figure, panels = plt.subplots(
+        1, len(views), figsize=(2.1 * len(views), 2.5), layout="constrained", squeeze=False
+    )
+    for panel, (names, centre, plane, index) in zip(panels[0], views, strict=True):
+        regions = {region.name: region for region in CENTRES[centre].protocol.regions}
+        whole = np.any(
+            [region_mask(case, r) for n in names for r in (regions[n], region_of(n))], axis=0
+        )
+        part = _cut_out(case, whole, keep=PLANES[plane])
+        masks = {name: region_mask(part, regions[name]) for name in names}
+        draw_plane(panel, part, plane, index=index, layers=[Layer(masks=masks)])
+        title = ", ".join(name.replace("_", " ") for name in names)
+        panel.set_title(f"{title}\n{centre.replace('_', ' ')}", fontsize=9)
+    return figure
+
+
+def _cut_out(case: Case, mask: np.ndarray, *, keep: int, margin: int = 6) -> Case:
+    """Return the case cut to a square around a mask, whole along the axis ``keep``."""
+    ends = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a})))[[0, -1]] for a in range(3)]
+    half = max(end - begin for a, (begin, end) in enumerate(ends) if a != keep) // 2 + margin
+    box = tuple(
+        slice(None)
+        if a == keep
+        else slice(max(0, sum(ends[a]) // 2 - half), sum(ends[a]) // 2 + half)
+        for a in range(3)
+    )
+    return replace(case, image=case.image[box], labels=case.labels[box])  # type: ignore[index]
+
+
+def confident_logits(masks: Bool[np.ndarray, "L H W D"], *, height: float = 2.0) -> torch.Tensor:
     """Return logits (1, L, H, W, D) of a network that finds these masks well but softly.
 
     Args:
@@ -163,7 +200,12 @@ def push(loss: Loss, logits: Tensor, target: Tensor, known: Tensor) -> np.ndarra
 
 
 def plot_push(
-    case: Case, names: Sequence[str], known: Sequence[str], losses: Mapping[str, Loss], *, axial: int
+    case: Case,
+    names: Sequence[str],
+    known: Sequence[str],
+    losses: Mapping[str, Loss],
+    *,
+    axial: int,
 ) -> Figure:
     """Draw where each loss pushes each class of a network that already finds all of them.
 
