@@ -1,8 +1,9 @@
 """What every system promises, run over the whole table (DESIGN 12).
 
-The phantom: a bright and a dark ellipsoid in a block of 48 mm. Protocol "a" draws the liver alone, protocol "b" the
-spleen alone; both samples of the batch are the same patient, so a system that learns from partial
-labels knows both organs in the end, and one that takes unknown for background knows neither well.
+The phantom: a bright and a dark ellipsoid in a block of 48 mm. Protocol "a" draws the liver alone,
+protocol "b" the spleen alone; both samples of the batch are the same patient, so a system that
+learns from partial labels knows both organs in the end, and one that takes unknown for background
+knows neither well.
 """
 
 import time

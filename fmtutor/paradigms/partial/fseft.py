@@ -86,7 +86,7 @@ class Config:
     @classmethod
     def gpu(cls, **changes: Any) -> "Config":
         """One GPU, the published backbone and patch, a tenth of the published steps."""
-        return replace(cls.paper(), steps=25_000, warmup_steps=250, batch=4, **changes)
+        return cls.paper(**{"steps": 25_000, "warmup_steps": 250, "batch": 4, **changes})
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":

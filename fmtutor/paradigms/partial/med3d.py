@@ -103,7 +103,7 @@ class Config:
     def gpu(cls, **changes: Any) -> "Config":
         """One GPU: the published ResNet-50 at 1.5 mm."""
         sizes = {"spacing_mm": (1.5, 1.5, 1.5), "patch": (128, 128, 96), "steps": 25_000}
-        return replace(cls.paper(), **{**sizes, "dice_weight": 1.0, "batch": 4, **changes})
+        return cls.paper(**{**sizes, "dice_weight": 1.0, "batch": 4, **changes})
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":
@@ -174,8 +174,7 @@ class Med3d(nn.Module):
             if out is None:
                 channels = len(self.config.classes) + len(self.config.tasks)
                 out = logits.new_zeros(len(image), channels, *image.shape[2:])
-            columns = torch.tensor(self.columns(number), device=task.device)
-            out[rows[:, None], columns[None, :]] = logits
+            out[rows[:, None], torch.tensor(self.columns(number), device=task.device)] = logits
         return out
 
     def columns(self, task: int) -> list[int]:
@@ -214,20 +213,21 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
     config = config_of(model)
     output = model(batch.image, batch.task)
     classes = len(config.classes)
-    own = classes + batch.task.long()
-    background = output[torch.arange(len(own), device=own.device), own][:, None]
-    soft = torch.tensor(config.exclusive, device=own.device)[batch.task.long()]
+    task = batch.task.long()
+    background = output[torch.arange(len(task), device=task.device), classes + task][:, None]
+    soft = torch.tensor(config.exclusive, device=task.device)[task]
     total = output.new_zeros(())
     for rows, exclusive in ((soft.nonzero()[:, 0], True), ((~soft).nonzero()[:, 0], False)):
         if len(rows) == 0:
             continue
         logits, target, known = output[rows, :classes], batch.target[rows], batch.known[rows]
-        dice = {"dice_weight": config.dice_weight}
+        weight = config.dice_weight
         if exclusive:
-            loss = declared_softmax_loss(logits, background[rows], target, known, **dice)
+            own = background[rows]
+            loss = declared_softmax_loss(logits, own, target, known, dice_weight=weight)
         else:
-            loss = partial_loss(logits, target, known, smooth="both", **dice)
-        total = total + loss * len(rows) / len(own)
+            loss = partial_loss(logits, target, known, smooth="both", dice_weight=weight)
+        total = total + loss * len(rows) / len(task)
     return total
 
 
@@ -283,8 +283,7 @@ CARD = Card(
     licence_code="MIT",
     licence_weights="MIT",
     deviations=(
-        "The pre-training loop was never released: routing by task, AdamW with a cosine and the "
-        "sampling are ours.",
+        "The pre-training loop was never released: routing, AdamW and sampling are ours.",
         "Each decoder is a light one with two skips, up to the input grid; MedicalNet's transfer "
         "head ends at stride 4 and shrinks the labels.",
         "Softmax over a task's classes with a background that the task declares; a task whose "

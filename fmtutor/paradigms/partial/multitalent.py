@@ -76,8 +76,8 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        small = cls(channels=(16, 16, 16, 16), patch=(16, 16, 16), lr=2e-2, steps=80, warmup_steps=0)
-        return replace(small, **changes)
+        small = cls(channels=(16, 16, 16, 16), patch=(16, 16, 16), lr=2e-2, steps=80)
+        return replace(small, **{"warmup_steps": 0, **changes})
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
@@ -87,7 +87,7 @@ class Config:
     @classmethod
     def gpu(cls, **changes: Any) -> "Config":
         """One GPU: the published network and spacing, a tenth of the published steps."""
-        return replace(cls.paper(), steps=25_000, warmup_steps=250, batch=2, **changes)
+        return cls.paper(**{"steps": 25_000, "warmup_steps": 250, "batch": 2, **changes})
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":
