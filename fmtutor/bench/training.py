@@ -14,6 +14,7 @@ from torch import nn
 
 from fmtutor import __version__
 from fmtutor.core.configs import to_dict
+from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
@@ -50,7 +51,7 @@ class Recipe:
     rate per step, and a head has to reach logits of several units before anything is learnt."""
     head_prior: float = 0.05
     """Share of voxels that a class is expected to fill at the start, see `LinearHead`."""
-    precision: str = "auto"
+    precision: Precision = "auto"
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = None
     """Decay of the running average of the weights."""
