@@ -1,5 +1,6 @@
 """`browse` in JupyterLab in Chromium: scroll, click, and nothing leaves this machine."""
 
+import ast
 from urllib.parse import urlsplit
 
 import nbformat
@@ -68,9 +69,11 @@ def test_scrolling_and_clicking_reach_the_kernel(notebook, tmp_path, chromium_pa
         page.screenshot(path=str(tmp_path / "lab.png"))
         clicks = lab.evaluate("[(c.voxel, c.button, c.shift) for c in view.clicks]")
         readout = root.inner_text()
-    assert clicks == str(
-        [((12, 8, 12), "left", False), ((31, 20, 12), "right", False), ((5, 20, 17), "left", True)]
-    )
+    assert ast.literal_eval(clicks) == [
+        ((12, 8, 12), "left", False),
+        ((31, 20, 12), "right", False),
+        ((5, 20, 17), "left", True),
+    ]
     assert "voxel (5, 20, 17)" in readout
     assert "RAS (10.0, 60.0, 68.0) mm" in readout
     hosts = {urlsplit(url).hostname for url in requests if url.startswith(("http", "ws"))}
