@@ -1,6 +1,6 @@
 """A prediction beside its reference: the scores and the picture that `fmtutor predict` leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +19,10 @@ from fmtutor.engine.metrics import json_rows, score_case
 from fmtutor.engine.prediction import Prediction
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 HEADLINE_ML = 10.0
-WINDOW_HU = (-160.0, 240.0)
 LABEL_TABLES = ("totalsegmentator_v2", "totalsegmentator_v1", "totalsegmentator_mr")
-PLANES = (("sagittal", 0), ("coronal", 1), ("axial", 2))
 
 
 def with_reference(case: Case, labels: Path, table: str | None = None) -> Case:
@@ -126,61 +122,31 @@ def planes_figure(prediction: Prediction, case: Case) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from fmtutor.data.drawing import PLANES, Layer, busiest_voxel, draw_legend, draw_plane
+
     masks = {name: prediction.mask(name) for name in prediction.classes}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
+    true = _reference_masks(case, masks)
+    layers = [
+        Layer(masks=true, style="solid", colours=dict.fromkeys(true, "#ffffff")),
+        Layer(masks=masks, style="solid"),
+    ]
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplot_mosaic(
         [["axial", "coronal"], ["axial", "sagittal"]], width_ratios=[5, 4]
     )
-    through = _busiest(masks, case.image.shape)
-    for title, axis in PLANES:
-        panel = panels[title]
-        _draw_plane(panel, case, masks, axis=axis, index=through[axis])
-        panel.set_title(f"{title}, voxel {through[axis]}", fontsize=10)
-    handles = [_line(colour_of(name)) for name in masks]
-    figure.legend(
-        handles, list(masks), loc="outside lower center", ncols=8, fontsize=8, frameon=False
-    )
+    through = busiest_voxel(masks, case.image.shape)
+    for plane, axis in PLANES.items():
+        draw_plane(panels[plane], case, plane, index=through[axis], layers=layers)
+    draw_legend(figure, {name: colour_of(name) for name in masks}, columns=8)
     figure.suptitle(f"{case.name}: prediction in colour, reference in white", fontsize=11)
     return figure
 
 
-def _busiest(masks: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> list[int]:
-    """Return, per axis, the slice in which most classes show (the middle where none does)."""
-    out = []
-    for axis, size in enumerate(shape):
-        others = tuple(other for other in range(3) if other != axis)
-        counts = sum((mask.any(axis=others).astype(int) for mask in masks.values()), np.zeros(size))
-        best = np.flatnonzero(counts == counts.max())
-        out.append(int(best[len(best) // 2]))
-    return out
-
-
-def _draw_plane(
-    panel: "Axes", case: Case, masks: Mapping[str, np.ndarray], *, axis: int, index: int
-) -> None:
-    """Show a slice as radiologists do: patient's right on the left, head up, front up."""
-    low, high = WINDOW_HU if case.modality == "CT" else np.percentile(case.image, [1, 99])
-    rest = [other for other in range(3) if other != axis]
-    aspect = case.spacing_mm[rest[1]] / case.spacing_mm[rest[0]]
-    image = np.take(case.image, index, axis=axis).T
-    panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
-    for name, mask in masks.items():
-        if parts := table_parts(name, case.known) if case.labels is not None else ():
-            _outline(panel, np.take(case.mask(*parts), index, axis=axis).T, "white", 0.8)
-        _outline(panel, np.take(mask, index, axis=axis).T, colour_of(name), 1.3)
-    if axis != 0:
-        panel.invert_xaxis()
-    panel.set_axis_off()
-
-
-def _outline(panel: "Axes", mask: np.ndarray, colour: str, width: float) -> None:
-    if mask.any() and not mask.all():
-        panel.contour(mask, [0.5], colors=[colour], linewidths=width)
-
-
-def _line(colour: str) -> "Line2D":
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, linewidth=2)
+def _reference_masks(case: Case, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return the reference of each class that the case annotates."""
+    if case.labels is None:
+        return {}
+    parts = {name: table_parts(name, case.known) for name in names}
+    return {name: case.mask(*found) for name, found in parts.items() if found}
