@@ -110,9 +110,8 @@ def verdict(frame: pd.DataFrame, one: str, other: str, names: Collection[str] | 
 
 def contradicted(frame: pd.DataFrame, names: Sequence[str] = CONTRADICTED) -> pd.DataFrame:
     """Return, per system and contradicted name, Dice and predicted over reference volume."""
-    own = frame[frame["region"].isin(names)]
-    ratio = pd.to_numeric(own["predicted_ml"]) / pd.to_numeric(own["reference_ml"])
-    grouped = own.assign(volume=ratio).groupby(["region", "system"])[["dice", "volume"]].mean()
+    own = with_volumes(frame[frame["region"].isin(names)])
+    grouped = own.groupby(["region", "system"])[["dice", "volume"]].mean()
     table = grouped.rename(columns={"volume": "predicted / reference volume"}).unstack("region")
     return table.swaplevel(axis=1).sort_index(axis=1).loc[present(own)]
 
@@ -168,15 +167,27 @@ def plot_systems(frame: pd.DataFrame, names: Collection[str]) -> Figure:
     return figure
 
 
-def plot_structures(frame: pd.DataFrame, *, title: str = "") -> Figure:
-    """Draw Dice per structure, a mark per system (mean over patients and seeds).
+def with_volumes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores with ``volume``: predicted over reference volume, 1 where they agree."""
+    predicted, reference = (pd.to_numeric(frame[f"{n}_ml"]) for n in ("predicted", "reference"))
+    return frame.assign(volume=predicted / reference)
+
+
+def plot_structures(frame: pd.DataFrame, *, value: str = "dice", title: str = "") -> Figure:
+    """Draw a value per structure, a mark per system (mean over patients and seeds).
 
     Structures stand in the order of how many centres teach them; a star marks contradicted names.
+
+    Args:
+        frame: Scores of one place, see `headline`.
+        value: "dice", or "volume" of `with_volumes`: its median, on a logarithmic axis.
+        title: Written above.
     """
     names = sorted(set(frame["region"]), key=lambda name: (-teachers(name), name))
     figure, axes = plt.subplots(figsize=(8.6, 0.27 * len(names) + 1.3), layout="constrained")
     for system in present(frame):
-        means = frame[frame["system"] == system].groupby("region")["dice"].mean()
+        groups = frame[frame["system"] == system].groupby("region")[value]
+        means = groups.mean() if value == "dice" else groups.median().clip(lower=0.05)
         rows = [names.index(name) for name in means.index]
         axes.plot(means, rows, "o", color=COLOURS[system], markersize=6.5, alpha=0.85,
                   label=system.replace("_", " "))  # fmt: skip
@@ -186,7 +197,11 @@ def plot_structures(frame: pd.DataFrame, *, title: str = "") -> Figure:
     ]
     axes.set_yticks(range(len(names)), labels)
     axes.invert_yaxis()
-    axes.set(xlim=(-0.02, 1), xlabel="Dice")
+    if value == "dice":
+        axes.set(xlim=(-0.02, 1), xlabel="Dice")
+    else:
+        axes.set(xscale="log", xlabel="predicted / reference volume (0.05 or less at the left)")
+        axes.axvline(1, color="black", linewidth=0.8)
     axes.grid(axis="y", color="#e5e5e5")
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.set_title(title, fontsize=10)

@@ -86,7 +86,7 @@ def test_readings_draw_an_axial_and_a_coronal_slice_per_centre(patient):
     figure = plot_readings(patient, centres, axial=6, coronal=8)
     assert [axes.get_title() for axes in figure.axes] == ["liver unit", "abdomen atlas", "", ""]
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["liver", "liver lesion", "spleen"]
+    assert texts == ["liver", "liver lesion", "spleen", "aorta"]
 
 
 def test_conflicts_are_cut_out_at_the_scale_of_the_patient(patient):

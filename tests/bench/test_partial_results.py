@@ -20,6 +20,7 @@ from fmtutor.bench.partial_results import (
     shared_names,
     summary,
     verdict,
+    with_volumes,
 )
 
 mpl.use("Agg")
@@ -70,7 +71,8 @@ def test_systems_are_compared_on_what_all_were_taught_in_the_order_of_the_runner
 def test_a_patients_mean_weighs_structures_equally_however_many_seeds_have_them():
     kept = headline(frame_of({"masked": 0.6}), "target")
     kept = kept[(kept["seed"] == 0) | (kept["region"] != "liver")]
-    assert patient_means(kept, "masked").tolist() == pytest.approx([0.6 + 0.1 / 3 + s for s in (0, 0.02, 0.04)])  # fmt: skip
+    expected = [0.6 + 0.1 / 3 + 0.02 * patient for patient in range(3)]
+    assert patient_means(kept, "masked").tolist() == pytest.approx(expected)
 
 
 def test_a_difference_is_paired_by_patient_and_uses_common_structures_only():
@@ -121,8 +123,11 @@ def test_the_figures_draw_what_is_there():
     kept = headline(frame_of(), "target")
     left, right = plot_systems(kept, shared_names(kept)).axes
     assert [t.get_text() for t in left.get_yticklabels()] == ["masked", "naive", "one centre"]
-    assert [t.get_text() for t in left.texts][0] == "0.67  (2)"
-    assert [t.get_text() for t in right.texts][0].endswith("(3)")
+    assert left.texts[0].get_text() == "0.67  (2)"
+    assert right.texts[0].get_text().endswith("(3)")
     labels = [t.get_text() for t in plot_structures(kept).axes[0].get_yticklabels()]
     assert labels == ["liver *  (3)", "aorta *  (2)", "colon  (1)"]
+    volumes = plot_structures(with_volumes(kept), value="volume").axes[0]
+    assert volumes.get_xscale() == "log"
+    assert volumes.lines[0].get_xdata() == pytest.approx([0.5] * 3)
     assert [t.get_text() for t in plot_gains(kept).axes[0].texts] == ["colon", "aorta", "liver"]
