@@ -183,7 +183,7 @@ class Slices {
       this.model.save_changes();
       this.draw();
     });
-    this.readout = element("div", this.root, { fontFamily: "monospace" }, "waiting for the volume");
+    this.readout = element("div", this.root, { fontFamily: "monospace", whiteSpace: "pre-wrap" }, "waiting for the volume");
   }
 
   receive(content, buffers) {
