@@ -8,7 +8,7 @@ Only matplotlib is needed; who calls brings the figure, so nothing here touches 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def draw_planes(
         draw_plane(panel, case, plane, index=voxel[axis], layers=layers, window=window)
         if crosshair:
             u, v = _rest(plane)
-            place = {"color": "#ffd54a", "linewidth": 0.5, "alpha": 0.7}
+            place: dict[str, Any] = {"color": "#ffd54a", "linewidth": 0.5, "alpha": 0.7}
             panel.axvline((voxel[u] + 0.5) * case.spacing_mm[u], **place)
             panel.axhline((voxel[v] + 0.5) * case.spacing_mm[v], **place)
     return voxel
@@ -124,7 +124,11 @@ def draw_plane(
     low, high = window or window_of(case)
     wide, tall = (case.image.shape[a] * case.spacing_mm[a] for a in (u, v))
     image = np.take(case.image, index, axis=axis).T
-    placed = {"origin": "lower", "extent": (0.0, wide, 0.0, tall), "aspect": "equal"}
+    placed: dict[str, Any] = {
+        "origin": "lower",
+        "extent": (0.0, wide, 0.0, tall),
+        "aspect": "equal",
+    }
     panel.imshow(image, cmap="gray", vmin=low, vmax=high, **placed)
     for layer in layers:
         _draw_layer(panel, layer, axis, index, (case.spacing_mm[u], case.spacing_mm[v]), placed)
@@ -212,7 +216,7 @@ def _draw_layer(
     axis: int,
     index: int,
     spacing: tuple[float, float],
-    placed: Mapping[str, object],
+    placed: Mapping[str, Any],
 ) -> None:
     for name, mask in layer.masks.items():
         area = np.take(mask, index, axis=axis).T
@@ -222,7 +226,7 @@ def _draw_layer(
         if layer.style == "filled":
             paint = np.zeros((*area.shape, 4), dtype=np.float32)
             paint[area] = (*rgb, FILL)
-            panel.imshow(paint, interpolation="nearest", **placed)  # type: ignore[arg-type]
+            panel.imshow(paint, interpolation="nearest", **placed)
         elif not area.all():
             across = (np.arange(area.shape[1]) + 0.5) * spacing[0]
             up = (np.arange(area.shape[0]) + 0.5) * spacing[1]
@@ -232,9 +236,14 @@ def _draw_layer(
 
 
 def _annotate(panel: Axes, plane: str, wide: float, tall: float) -> None:
-    left, right, top, bottom = LETTERS[plane]
+    left, right, top, bottom = tuple(LETTERS[plane])
     size = 9 if tall >= THIN_MM else 6
-    style = {"transform": panel.transAxes, "color": "#9fd3ff", "fontsize": size, "weight": "bold"}
+    style: dict[str, Any] = {
+        "transform": panel.transAxes,
+        "color": "#9fd3ff",
+        "fontsize": size,
+        "weight": "bold",
+    }
     panel.text(0.01, 0.5, left, ha="left", va="center", **style)
     panel.text(0.99, 0.5, right, ha="right", va="center", **style)
     panel.text(0.5, 0.99, top, ha="center", va="top", **style)
@@ -244,7 +253,7 @@ def _annotate(panel: Axes, plane: str, wide: float, tall: float) -> None:
     length = next((mm for mm in (100, 50, 20, 10, 5, 2) if mm < 0.4 * wide), 1)
     start = 0.97 - length / wide
     dark = [withStroke(linewidth=3, foreground="black")]
-    bar = {"transform": panel.transAxes, "color": "white", "path_effects": dark}
+    bar: dict[str, Any] = {"transform": panel.transAxes, "color": "white", "path_effects": dark}
     panel.plot([start, 0.97], [0.04, 0.04], linewidth=2, **bar)
     panel.text(
         (start + 0.97) / 2, 0.05, f"{length} mm", fontsize=7, ha="center", va="bottom", **bar

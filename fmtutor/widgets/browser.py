@@ -51,7 +51,7 @@ class SlicesView(anywidget.AnyWidget):
     voxel = traitlets.List(trait=traitlets.Int()).tag(sync=True)
     window = traitlets.List(trait=traitlets.Float()).tag(sync=True)
     values = traitlets.List(trait=traitlets.Float()).tag(sync=True)
-    structures = traitlets.List().tag(sync=True)
+    structures: traitlets.List = traitlets.List().tag(sync=True)
     show_labels = traitlets.Bool(True).tag(sync=True)
     unit = traitlets.Unicode("").tag(sync=True)
 

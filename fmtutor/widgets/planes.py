@@ -71,9 +71,9 @@ def show_planes(
 
 def label_masks(case: Case, labels: bool | Sequence[str]) -> dict[str, np.ndarray]:
     """Return the masks that ``labels`` of `show_planes` asks for."""
-    if labels is False or (labels is True and case.labels is None):
+    if not isinstance(labels, bool):
+        return {name: case.mask(name) for name in labels}
+    if not labels or case.labels is None:
         return {}
-    if labels is True:
-        present = set(np.unique(case.labels).tolist())
-        return {name: case.labels == i for i, name in case.table.items() if i in present}
-    return {name: case.mask(name) for name in labels}
+    present = set(np.unique(case.labels).tolist())
+    return {name: np.equal(case.labels, i) for i, name in case.table.items() if i in present}
