@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmtutor.bench.training import Recipe, fit_config
-from fmtutor.core.seeds import seed_everything
+from fmtutor.core.seeds import rng, seed_everything
 from fmtutor.data.batches import Batch
 from fmtutor.engine.fit import Record, fit
 from fmtutor.nets.norms import InstanceNorm
@@ -129,11 +129,15 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 def in_turn(
     works: dict[str, Callable[[], Any]], *, repeats: int, warmup: int = 2
 ) -> dict[str, Seconds]:
-    """Call each work once a round, so that what else the machine does hits all alike."""
+    """Call each work once a round, so that what else the machine does hits all alike.
+
+    The order changes from round to round: a work also pays for the caches and the memory that the
+    one before it leaves behind.
+    """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     for turn in range(warmup + repeats):
-        for name, work in works.items():
-            seconds = timed(work)
+        for name in rng("turn", turn).permutation(list(works)):
+            seconds = timed(works[name])
             if turn >= warmup:
                 found[name].append(seconds)
     return {name: medians(values) for name, values in found.items()}

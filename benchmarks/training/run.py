@@ -8,7 +8,7 @@ shipped model's (`fmtutor.bench.training`), each in the forms of ``forms.py``:
 - peak memory of a fresh process for each form;
 - phases of a step (data, forward, loss, backward, optimiser) and torch's dearest operators.
 
-    python benchmarks/training/run.py            # 15 repeats, all forms: some 8 minutes
+    python benchmarks/training/run.py            # 15 repeats, all forms: some 5 minutes
     python benchmarks/training/run.py --short    # 5 repeats: under 3 minutes on 2 cores
 
 Results: ``results/training.json``, or ``results/training-short.json``.
@@ -78,9 +78,10 @@ def forms_of_a_step(recipe: Recipe, batches: Batches, *, repeats: int) -> dict[s
 
 
 def forms_of_the_loss(recipe: Recipe, batches: Batches, *, repeats: int) -> dict[str, Seconds]:
-    """Time the loss alone, forward and backward, on logits of a batch."""
+    """Time the loss alone, forward and backward, on logits that lie as the network leaves them."""
     batch, config = batches(0), recipe.config
-    logits = torch.randn(batch.target.shape, requires_grad=True)
+    logits = torch.randn(batch.target.shape)
+    logits = logits.contiguous(memory_format=torch.channels_last_3d).requires_grad_()
     weights = {"bce_weight": config.bce_weight, "present_only": config.present_only}
 
     def fast() -> None:
@@ -96,10 +97,11 @@ def forms_of_the_loss(recipe: Recipe, batches: Batches, *, repeats: int) -> dict
     return in_turn({"fast": fast, "plain": plain}, repeats=repeats)
 
 
-def forms_of_the_norm(recipe: Recipe, *, repeats: int) -> dict[str, Seconds]:
-    """Time an instance norm alone, forward and backward, bf16 and channels-last, at input size."""
-    channels = recipe.config.channels[0]
-    image = torch.randn(1, channels, *recipe.config.patch, dtype=torch.bfloat16)
+def forms_of_the_norm(recipe: Recipe, batches: Batches, *, repeats: int) -> dict[str, Seconds]:
+    """Time the network's first instance norm alone, forward and backward, bf16, channels-last."""
+    shape = first_norm_shape(network(recipe, "fast"), batches(0).image)
+    channels = shape[1]
+    image = torch.randn(shape, dtype=torch.bfloat16)
     image = image.contiguous(memory_format=torch.channels_last_3d).requires_grad_()
     layers = {"fast": InstanceNorm(channels), "torch": nn.InstanceNorm3d(channels, affine=True)}
     gradient = torch.randn_like(image)
@@ -109,6 +111,17 @@ def forms_of_the_norm(recipe: Recipe, *, repeats: int) -> dict[str, Seconds]:
 
     works = {name: (lambda layer=layer: work(layer)) for name, layer in layers.items()}
     return in_turn(works, repeats=repeats)
+
+
+def first_norm_shape(model: nn.Module, image: torch.Tensor) -> tuple[int, ...]:
+    """Return the shape that reaches the first instance norm: the largest of them all."""
+    shapes: list[tuple[int, ...]] = []
+    norm = next(part for part in model.modules() if isinstance(part, InstanceNorm))
+    hook = norm.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    with torch.no_grad():
+        model(image)
+    hook.remove()
+    return tuple(shapes[0])
 
 
 def throughput(recipe: Recipe, batches: Batches, *, repeats: int) -> dict[str, float]:
@@ -164,7 +177,7 @@ def measure(name: str, *, short: bool, tiny: bool) -> dict[str, Any]:
         "step": named(steps),
         "steps_per_second": 1 / steps["fast"].wall,
         "loss": named(forms_of_the_loss(recipe, batches, repeats=repeats)),
-        "norm": named(forms_of_the_norm(recipe, repeats=repeats)),
+        "norm": named(forms_of_the_norm(recipe, batches, repeats=repeats)),
         "prefetch": named(prefetch_in_turn(recipe, stream, blocks=2 if short else 5, steps=4)),
         "data": {
             **throughput(recipe, stream, repeats=repeats),
