@@ -181,15 +181,13 @@ def _cut_out(case: Case, mask: np.ndarray, *, keep: int, margin: int = 6) -> Cas
     return replace(case, image=case.image[box], labels=case.labels[box])  # type: ignore[index]
 
 
-def confident_logits(masks: Bool[np.ndarray, "L H W D"], *, height: float = 2.0) -> torch.Tensor:
-    """Return logits (1, L, H, W, D) of a network that finds these masks well but softly.
+def confident_logits(masks: Bool[np.ndarray, "L H W D"]) -> torch.Tensor:
+    """Return logits (1, L, H, W, D) of a network that finds these masks: 2 inside, -4 outside.
 
-    Args:
-        masks: What it finds.
-        height: Logit inside; the outside has its negative, with a soft edge of about a voxel.
+    The edge is soft, about a voxel wide.
     """
     soft = np.stack([gaussian_filter(mask.astype(np.float32), 0.8) for mask in masks])
-    return torch.from_numpy(height * (2 * soft - 1))[None]
+    return torch.from_numpy(6 * soft - 4)[None]
 
 
 def push(loss: Loss, logits: Tensor, target: Tensor, known: Tensor) -> np.ndarray:
@@ -246,7 +244,7 @@ def _push_panel(
     wide, tall = (n * mm for n, mm in zip(case.image.shape[:2], case.spacing_mm[:2], strict=True))
     return panel.imshow(
         value.T, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower", extent=(0, wide, 0, tall),
-        alpha=np.clip(3 * np.abs(value.T), 0, 1), zorder=1.5,
+        alpha=np.clip(4 * np.abs(value.T) - 0.3, 0, 0.9), zorder=1.5,
     )  # fmt: skip
 
 
