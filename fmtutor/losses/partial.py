@@ -67,7 +67,8 @@ def partial_loss(
     Taught in: 02
     """
     _check(logits, target, known, reduction, dice)
-    sums = _PairSums.apply(logits, target, known)  # (4, P, H)
+    # Classes are read one at a time: in channels-last logits each would be a strided read.
+    sums = _PairSums.apply(logits.contiguous(), target, known)  # (4, P, H)
     sample, label = known.nonzero(as_tuple=True)
     voxels = logits[0, 0].numel()
     bce = _reduce(sums[0].sum(1) / voxels, sample, len(logits), reduction)
