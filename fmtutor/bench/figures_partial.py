@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from jaxtyping import Bool
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from scipy.ndimage import gaussian_filter
@@ -40,7 +40,12 @@ MARKS = {
     "merged": ("∪", "both sides as one class"),
 }
 """How a centre reads a structure: its sign, and the sign in words."""
+STRONG = 0.4
+"""Share of the largest push that is drawn in full colour; edges would outshine all else."""
 _PALE = 0.35
+_PUSH = LinearSegmentedColormap.from_list(
+    "push", [(0, "#08519c"), (0.5, "#08519c00"), (0.5, "#b2182b00"), (1, "#b2182b")]
+)
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -182,10 +187,7 @@ def _cut_out(case: Case, mask: np.ndarray, *, keep: int, margin: int = 6) -> Cas
 
 
 def confident_logits(masks: Bool[np.ndarray, "L H W D"]) -> torch.Tensor:
-    """Return logits (1, L, H, W, D) of a network that finds these masks: 2 inside, -4 outside.
-
-    The edge is soft, about a voxel wide.
-    """
+    """Return logits (1, L, H, W, D), 2 inside of the masks and -4 outside, with a soft edge."""
     soft = np.stack([gaussian_filter(mask.astype(np.float32), 0.8) for mask in masks])
     return torch.from_numpy(6 * soft - 4)[None]
 
@@ -229,7 +231,7 @@ def plot_push(
             shown = _push_panel(panel, case, value[..., axial] / largest, mask, name, axial=axial)
             status = "annotated here" if name in known else "not annotated here"
             panel.set_title(f"{title}: {name.replace('_', ' ')}\n({status})", fontsize=9)
-    bar = figure.colorbar(shown, ax=panels, shrink=0.7, ticks=[-1, 0, 1])
+    bar = figure.colorbar(shown, ax=panels, shrink=0.7, ticks=[-STRONG, 0, STRONG])
     bar.ax.set_yticklabels(["down", "no push", "up"])
     bar.set_label("push on the logit")
     return figure
@@ -243,8 +245,8 @@ def _push_panel(
     draw_plane(panel, case, "axial", index=axial, layers=[outline], window=(-900, 400))
     wide, tall = (n * mm for n, mm in zip(case.image.shape[:2], case.spacing_mm[:2], strict=True))
     return panel.imshow(
-        value.T, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower", extent=(0, wide, 0, tall),
-        alpha=np.clip(4 * np.abs(value.T) - 0.3, 0, 0.9), zorder=1.5,
+        value.T, cmap=_PUSH, vmin=-STRONG, vmax=STRONG, origin="lower", extent=(0, wide, 0, tall),
+        interpolation="nearest", zorder=1.5,
     )  # fmt: skip
 
 
