@@ -113,7 +113,7 @@ def plot_centres(
 def region_mask(case: Case, region: Region) -> Bool[np.ndarray, "H W D"]:
     """Return a region's voxels in a virtual patient's full truth, whatever its centre releases."""
     ids = [number for number, name in case.table.items() if name in region.structures]
-    return np.isin(case.labels, ids)
+    return np.isin(np.asarray(case.labels), ids)
 
 
 def plot_readings(case: Case, centres: Sequence[Centre], *, axial: int, coronal: int) -> Figure:
