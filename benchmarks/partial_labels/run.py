@@ -12,7 +12,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fmtutor.bench.comparison import SYSTEMS, results_frame, run_system
+import pandas as pd
+
+from fmtutor.bench.comparison import HEADLINE_ML, SYSTEMS, results_frame, run_system
 
 HERE = Path(__file__).parent
 
@@ -45,7 +47,8 @@ def run_all(
             )
             print(f"{name} seed {seed}: {path.name}", flush=True)
     frame = results_frame(results)
-    mean = frame[frame["where"] == "target"].groupby("system")["dice"].mean()
+    large = pd.to_numeric(frame["reference_ml"]) >= HEADLINE_ML
+    mean = frame[(frame["where"] == "target") & large].groupby("system")["dice"].mean()
     for name, value in mean.items():
         print(f"dice_on_target {name} {value:.4f}")
     if {"masked", "naive"} <= set(mean.index):

@@ -12,6 +12,7 @@ not annotated       any         NaN everywhere and ``known`` False
 JSON has neither NaN nor infinity: `json_rows` writes both as null, and the volumes tell which.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,9 +64,11 @@ def surface_distances_mm(
     """
     box = _bounding_box(prediction | reference)  # exact: nothing lies outside of it
     masks = [torch.from_numpy(np.ascontiguousarray(mask[box])) for mask in (prediction, reference)]
-    _, distances, _ = get_edge_surface_distance(
-        *masks, distance_metric="euclidean", spacing=list(spacing_mm), symmetric=True
-    )
+    with warnings.catch_warnings():  # MONAI warns of an argument that it passes itself
+        warnings.simplefilter("ignore", FutureWarning)
+        _, distances, _ = get_edge_surface_distance(
+            *masks, distance_metric="euclidean", spacing=list(spacing_mm), symmetric=True
+        )
     return distances[0].numpy(), distances[1].numpy()
 
 
