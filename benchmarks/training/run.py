@@ -145,14 +145,26 @@ def peak_mb(name: str, form: str, *, tiny: bool) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def own_peak_mb() -> float:
+    """Return this process's peak memory in MB.
+
+    `getrusage` alone will not do on Linux: a child starts from its parent's peak.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def print_peak(name: str, form: str, *, tiny: bool) -> None:
     """Print largest resident memory before training and after three steps (the child's part)."""
     recipe = recipe_of(name, tiny)
     batch = stream_of(recipe, seed=0)(0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = own_peak_mb()
     for _ in training(recipe, form, lambda _: batch, steps=3):
         pass
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    after = own_peak_mb()
     print(json.dumps({"before_training": before, "peak": after}))
 
 
