@@ -12,7 +12,6 @@ Run: ``python benchmarks/cohort/run.py [--short]``; the result is ``results/spre
 import argparse
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -179,7 +178,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.peak:
         grow(WIDE, 0)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(process_peak_mb())
         return
     result = measure(options.short)
     write_json(RESULTS / ("spread-short.json" if options.short else "spread.json"), result)

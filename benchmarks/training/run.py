@@ -17,7 +17,6 @@ Results: ``results/training.json``, or ``results/training-short.json``.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -41,7 +40,7 @@ from phases import operators, phases
 from torch import nn
 
 from fmtutor.bench.comparison import SYSTEMS
-from fmtutor.bench.machine import machine
+from fmtutor.bench.machine import machine, process_peak_mb
 from fmtutor.bench.training import RECIPES, Recipe, described, stream_of
 from fmtutor.core.files import write_json
 from fmtutor.losses.partial import partial_loss
@@ -145,26 +144,14 @@ def peak_mb(name: str, form: str, *, tiny: bool) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def own_peak_mb() -> float:
-    """Return this process's peak memory in MB.
-
-    `getrusage` alone will not do on Linux: a child starts from its parent's peak.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def print_peak(name: str, form: str, *, tiny: bool) -> None:
     """Print largest resident memory before training and after three steps (the child's part)."""
     recipe = recipe_of(name, tiny)
     batch = stream_of(recipe, seed=0)(0)
-    before = own_peak_mb()
+    before = process_peak_mb()
     for _ in training(recipe, form, lambda _: batch, steps=3):
         pass
-    after = own_peak_mb()
+    after = process_peak_mb()
     print(json.dumps({"before_training": before, "peak": after}))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,18 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "commit": commit(),
     }
+
+
+def process_peak_mb() -> float:
+    """Return this process's own peak memory in MB.
+
+    On Linux `getrusage` will not do: a child process starts from its parent's peak.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def commit() -> str | None:
