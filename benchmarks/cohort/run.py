@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from alignment import Patient, align, overlap
 
+from fmtutor.bench.machine import process_peak_mb
 from fmtutor.core.files import write_json
 from fmtutor.data.cases import Case
 from fmtutor.data.cohort import grow, template
