@@ -67,8 +67,7 @@ def partial_loss(
     Taught in: 02
     """
     _check(logits, target, known, reduction, dice)
-    # Classes are read one at a time: in channels-last logits each would be a strided read.
-    sums = _PairSums.apply(logits.contiguous(), target, known)  # (4, P, H)
+    sums = pair_sums(logits, target, known)
     sample, label = known.nonzero(as_tuple=True)
     voxels = logits[0, 0].numel()
     bce = _reduce(sums[0].sum(1) / voxels, sample, len(logits), reduction)
@@ -93,6 +92,21 @@ def naive_loss(
     """
     seen = target & known[:, :, None, None, None]
     return partial_loss(logits, seen, torch.ones_like(known), **switches)  # type: ignore[arg-type]
+
+
+def pair_sums(logits: Logits, target: Target, known: Known) -> Float[Tensor, "4 P H"]:
+    """Return, for each known (sample, class) pair and slice, the sums that losses are made of.
+
+    Args:
+        logits: Any floating type; sums are in float32 at least.
+        target: Multi-hot; read only where ``known``.
+        known: Its P true entries, in the order of ``known.nonzero()``.
+
+    Returns:
+        Sums over W and D of the binary cross-entropy, p*y, p and y, with p = sigmoid(logits).
+    """
+    # Classes are read one at a time: in channels-last logits each would be a strided read.
+    return _PairSums.apply(logits.contiguous(), target, known)
 
 
 def _check(logits: Tensor, target: Tensor, known: Tensor, reduction: str, dice: str) -> None:

@@ -24,10 +24,14 @@ from torch import nn
 from fmtutor.core.tables import lookup
 
 PARADIGMS: dict[str, str] = {
+    "clip_driven": "fmtutor.paradigms.partial.clip_driven",
     "fseft": "fmtutor.paradigms.partial.fseft",
+    "hermes": "fmtutor.paradigms.partial.hermes",
     "med3d": "fmtutor.paradigms.partial.med3d",
     "multitalent": "fmtutor.paradigms.partial.multitalent",
     "nnunet_like": "fmtutor.paradigms.reference.nnunet_like",
+    "suprem": "fmtutor.paradigms.partial.suprem",
+    "uniseg": "fmtutor.paradigms.partial.uniseg",
 }
 """Name of a system to the module that holds it."""
 
