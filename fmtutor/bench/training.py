@@ -23,7 +23,6 @@ from fmtutor.data.patches import PatchConfig, PatchStream, Source
 from fmtutor.data.shelf import VirtualSource
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
-from fmtutor.nets.heads import LinearHead
 from fmtutor.paradigms import PARADIGMS, paradigm
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -50,7 +49,7 @@ class Recipe:
     """Learning rate of the heads relative to the rest: AdamW moves a weight by at most the learning
     rate per step, and a head has to reach logits of several units before anything is learnt."""
     head_prior: float = 0.05
-    """Share of voxels that a class is expected to fill at the start, see `LinearHead`."""
+    """Share of voxels that a class is expected to fill at the start, see `fmtutor.nets.heads`."""
     precision: Precision = "auto"
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = None
@@ -141,9 +140,9 @@ def train_recipe(
     save_weights(model, folder / WEIGHTS_FILE)
 
 
-def heads_of(model: nn.Module) -> list[LinearHead]:
-    """Return the linear heads of a model."""
-    return [part for part in model.modules() if isinstance(part, LinearHead)]
+def heads_of(model: nn.Module) -> list[nn.Module]:
+    """Return the parts of a model that can start from a prior: its linear heads and controllers."""
+    return [part for part in model.modules() if hasattr(part, "expect")]
 
 
 def parameter_groups(model: nn.Module, *, lr: float, head_lr: float) -> list[dict[str, Any]]:
