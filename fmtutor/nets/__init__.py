@@ -11,6 +11,7 @@ from collections.abc import Callable
 from torch import nn
 
 from fmtutor.nets.genesis_unet import GenesisUNet
+from fmtutor.nets.residual_unet import ResidualUNet
 from fmtutor.nets.resnet3d import ResNet3d
 from fmtutor.nets.segresnet import SegResNet
 from fmtutor.nets.swin_unetr import SwinUnetr
@@ -21,6 +22,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "lean_unet3d": lean_unet3d,
     "half_unet3d": half_unet3d,
     "genesis_unet": GenesisUNet,
+    "residual_unet": ResidualUNet,
     "resnet3d": ResNet3d,
     "segresnet": SegResNet,
     "swin_unetr": SwinUnetr,

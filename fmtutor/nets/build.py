@@ -1,6 +1,7 @@
 """A backbone from two plain values, so that a configuration can name it."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -12,6 +13,7 @@ SIZES: dict[str, Callable[[Sequence[int]], dict]] = {
     "lean_unet3d": lambda channels: {"channels": tuple(channels)},
     "half_unet3d": lambda channels: {"channels": tuple(channels)},
     "genesis_unet": lambda channels: {},
+    "residual_unet": lambda channels: {"channels": tuple(channels)},
     "resnet3d": lambda channels: {"width": channels[0] / 64, "decoder_width": channels[0]},
     "segresnet": lambda channels: {"filters": channels[0]},
     "swin_unetr": lambda channels: {"feature_size": channels[0]},
@@ -19,14 +21,16 @@ SIZES: dict[str, Callable[[Sequence[int]], dict]] = {
 """What the channels mean to each backbone."""
 
 
-def backbone(name: str, channels: Sequence[int]) -> nn.Module:
+def backbone(name: str, channels: Sequence[int], **options: Any) -> nn.Module:
     """Build a backbone for images of one channel.
 
     Args:
         name: One of `fmtutor.nets.BACKBONES`.
-        channels: Features per level of the U-Nets "unet3d", "lean_unet3d" and "half_unet3d"; of
+        channels: Features per level of the U-Nets "unet3d", "lean_unet3d", "half_unet3d" and
+            "residual_unet"; of
             the others the first number alone counts (feature size of Swin UNETR, filters of
             SegResNet, stem of the ResNet), and the Models Genesis U-Net has none to choose.
+        options: Further keyword arguments of that backbone.
 
     Raises:
         ValueError: The name is not known.
@@ -35,4 +39,4 @@ def backbone(name: str, channels: Sequence[int]) -> nn.Module:
         >>> backbone("unet3d", (4, 8)).out_channels
         4
     """
-    return lookup(BACKBONES, name, "backbone")(in_channels=1, **SIZES[name](channels))
+    return lookup(BACKBONES, name, "backbone")(in_channels=1, **SIZES[name](channels), **options)

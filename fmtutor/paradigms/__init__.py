@@ -25,6 +25,7 @@ from fmtutor.core.tables import lookup
 
 PARADIGMS: dict[str, str] = {
     "clip_driven": "fmtutor.paradigms.partial.clip_driven",
+    "dodnet": "fmtutor.paradigms.partial.dodnet",
     "fseft": "fmtutor.paradigms.partial.fseft",
     "hermes": "fmtutor.paradigms.partial.hermes",
     "med3d": "fmtutor.paradigms.partial.med3d",
