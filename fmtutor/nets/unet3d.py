@@ -104,13 +104,15 @@ class UNetDecoder(nn.Module):
         convs: Sequence[int],
         up: str,
         skip: str,
+        prompt_channels: int = 0,
         **block: str,
     ) -> None:
         super().__init__()
         self.skip = skip
+        widths = [*channels[:-1], channels[-1] + prompt_channels]
         self.ups, self.levels = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(channels) - 1)):
-            fine, coarse = channels[level], channels[level + 1]
+            fine, coarse = widths[level], widths[level + 1]
             self.ups.append(Up(coarse, fine, stride=triple(strides[level + 1]), mode=up))
             inputs = 2 * fine if skip == "concat" else fine
             self.levels.append(_stage(inputs, fine, convs[level], stride=1, **block))
@@ -141,6 +143,8 @@ class UNet3d(nn.Module):
         activation: "leaky_relu", "relu" or "gelu".
         up: "transposed", "trilinear" or "nearest".
         skip: "concat" or "add".
+        prompt_channels: Channels that ``decode`` gets behind those of the bottleneck, for systems
+            that tell the decoder what is asked; with any, encode and decode are called apart.
 
     Raises:
         ValueError: Options or lengths that do not fit.
@@ -162,6 +166,7 @@ class UNet3d(nn.Module):
         activation: str = "leaky_relu",
         up: str = "transposed",
         skip: str = "concat",
+        prompt_channels: int = 0,
     ) -> None:
         super().__init__()
         strides = (1, *[2] * (len(channels) - 1)) if strides is None else tuple(strides)
@@ -174,7 +179,13 @@ class UNet3d(nn.Module):
         block = {"norm": norm, "activation": activation}
         self.encoder = UNetEncoder(in_channels, channels, strides=strides, convs=convs, **block)
         self.decoder = UNetDecoder(
-            channels, strides=strides, convs=convs, up=up, skip=skip, **block
+            channels,
+            strides=strides,
+            convs=convs,
+            up=up,
+            skip=skip,
+            prompt_channels=prompt_channels,
+            **block,
         )
         self.out_channels = channels[0]
         self.bottleneck_channels = channels[-1]
@@ -203,7 +214,12 @@ class UNet3d(nn.Module):
         return self.decode(self.encode(image))[0]
 
 
-def lean_unet3d(in_channels: int, channels: Sequence[int] = (16, 32, 64, 128, 192)) -> UNet3d:
+def lean_unet3d(
+    in_channels: int,
+    channels: Sequence[int] = (16, 32, 64, 128, 192),
+    *,
+    prompt_channels: int = 0,
+) -> UNet3d:
     """Return a U-Net for few cores: one full-resolution convolution, added skips, resized features.
 
     Full-resolution convolutions take most of a step's time, and a concatenated skip doubles the
@@ -213,18 +229,33 @@ def lean_unet3d(in_channels: int, channels: Sequence[int] = (16, 32, 64, 128, 19
     strides: list[Stride] = [1, *[2] * (depth - 2), (2, 2, 1)]
     convs = (1, *[2] * (depth - 1))
     return UNet3d(
-        in_channels, channels, strides=strides, convs_per_level=convs, up="trilinear", skip="add"
+        in_channels,
+        channels,
+        strides=strides,
+        convs_per_level=convs,
+        up="trilinear",
+        skip="add",
+        prompt_channels=prompt_channels,
     )
 
 
-def half_unet3d(in_channels: int, channels: Sequence[int] = (24, 48, 96, 128)) -> UNet3d:
+def half_unet3d(
+    in_channels: int, channels: Sequence[int] = (24, 48, 96, 128), *, prompt_channels: int = 0
+) -> UNet3d:
     """Return a U-Net that works at half resolution and resizes its last features to the input's.
 
     Cheaper per voxel and wider than a full-resolution one; borders are as sharp as linear
     interpolation between features two voxels apart allows.
     """
     strides: list[Stride] = [*[2] * (len(channels) - 1), (2, 2, 1)]
-    return UNet3d(in_channels, channels, strides=strides, up="trilinear", skip="add")
+    return UNet3d(
+        in_channels,
+        channels,
+        strides=strides,
+        up="trilinear",
+        skip="add",
+        prompt_channels=prompt_channels,
+    )
 
 
 def triple(stride: Stride) -> tuple[int, int, int]:

@@ -36,11 +36,15 @@ from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES
 from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
-from fmtutor.losses.declared import declared_softmax_loss
-from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.heads import LinearHead
 from fmtutor.nets.resnet3d import LightDecoder, ResNetEncoder
 from fmtutor.paradigms import config_of
+from fmtutor.paradigms.partial.task_loss import (
+    one_versus_rest,
+    own_task_loss,
+    task_columns,
+    tasks_of,
+)
 from fmtutor.paradigms.partial.votes import vote, voters_of
 
 
@@ -121,17 +125,7 @@ class Config:
         Raises:
             ValueError: A channel is shared by protocols: then it has no decoder of its own.
         """
-        if words.names != vocabulary(words.protocols).names:
-            raise ValueError(
-                "Med3D needs one channel per protocol and region, got shared ones; "
-                "make the vocabulary with med3d.vocabulary(protocols)."
-            )
-        tasks = tuple(vocabulary([protocol]).names for protocol in words.protocols)
-        exclusive = tuple(
-            len(frozenset().union(*(r.structures for r in protocol.regions)))
-            == sum(len(r.structures) for r in protocol.regions)
-            for protocol in words.protocols
-        )
+        tasks, exclusive = tasks_of(words, system="med3d")
         return replace(self, tasks=tasks, exclusive=exclusive)
 
 
@@ -179,22 +173,8 @@ class Med3d(nn.Module):
 
     def columns(self, task: int) -> list[int]:
         """Return the output channels of a task, its background last."""
-        sizes = [len(names) for names in self.config.tasks]
-        first = sum(sizes[:task])
-        return [*range(first, first + sizes[task]), sum(sizes) + task]
-
-
-def one_versus_rest(logits: Float[Tensor, "B K H W D"]) -> Float[Tensor, "B N H W D"]:
-    """Return z_k - log sum_{j != k} exp(z_j) for all but the last channel (the background).
-
-    Its sigmoid is exactly the softmax probability of class k, so softmax and sigmoid tasks can
-    be answered by one map.
-    """
-    others = [
-        torch.cat([logits[:, :k], logits[:, k + 1 :]], dim=1).logsumexp(1)
-        for k in range(logits.shape[1] - 1)
-    ]
-    return logits[:, :-1] - torch.stack(others, dim=1)
+        tasks, classes = self.config.tasks, len(self.config.classes)
+        return [*task_columns(tasks, task), classes + task]
 
 
 def build(config: Config) -> Med3d:
@@ -215,20 +195,13 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
     classes = len(config.classes)
     task = batch.task.long()
     background = output[torch.arange(len(task), device=task.device), classes + task][:, None]
-    soft = torch.tensor(config.exclusive, device=task.device)[task]
-    total = output.new_zeros(())
-    for rows, exclusive in ((soft.nonzero()[:, 0], True), ((~soft).nonzero()[:, 0], False)):
-        if len(rows) == 0:
-            continue
-        logits, target, known = output[rows, :classes], batch.target[rows], batch.known[rows]
-        weight = config.dice_weight
-        if exclusive:
-            own = background[rows]
-            loss = declared_softmax_loss(logits, own, target, known, dice_weight=weight)
-        else:
-            loss = partial_loss(logits, target, known, smooth="both", dice_weight=weight)
-        total = total + loss * len(rows) / len(task)
-    return total
+    return own_task_loss(
+        output[:, :classes],
+        background,
+        batch,
+        exclusive=config.exclusive,
+        dice_weight=config.dice_weight,
+    )
 
 
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:

@@ -1,13 +1,15 @@
 import pytest
 import torch
 
+from fmtutor.core.seeds import seed_everything
+from fmtutor.data.batches import Batch
 from fmtutor.data.regions import Protocol, Region, Vocabulary
 from fmtutor.nets.resnet3d import ResNetEncoder
 from fmtutor.paradigms.partial.med3d import (
     Config,
     build,
     encoder_of,
-    one_versus_rest,
+    step,
     transfer,
     vocabulary,
 )
@@ -29,11 +31,6 @@ def test_overlapping_regions_get_sigmoids_and_others_a_softmax() -> None:
 def test_a_shared_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match=r"med3d\.vocabulary"):
         Config().with_vocabulary(Vocabulary.shared([APART]))
-
-
-def test_the_sigmoid_of_one_versus_rest_is_the_softmax() -> None:
-    z = torch.randn(2, 4, 2, 3, 2, dtype=torch.float64)
-    assert torch.allclose(one_versus_rest(z).sigmoid(), z.softmax(1)[:, :-1])
 
 
 def test_a_sample_goes_through_the_decoder_of_its_task_alone() -> None:
@@ -66,3 +63,24 @@ def test_transfer_reuses_the_encoder_and_may_freeze_it() -> None:
 def test_a_configuration_without_tasks_is_refused() -> None:
     with pytest.raises(ValueError, match="needs tasks"):
         build(Config())
+
+
+def test_a_mixed_step_has_the_loss_that_it_always_had() -> None:
+    """Committed results stand on these numbers."""
+    seed_everything(3)
+    model = build(small())
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(3, 1, 16, 16, 16, generator=generator)
+    label = torch.randint(0, 4, (3, 16, 16, 16), generator=generator)
+    task = torch.tensor([1, 0, 1])
+    batch = Batch(
+        image=image,
+        target=torch.stack([label >= 1, label >= 2, label == 1, label == 3], 1),
+        known=torch.tensor([[True, True, False, False], [False, False, True, True]])[task],
+        task=task,
+    )
+    loss = step(model, batch)
+    loss.backward()
+    gradient = sum(float(p.grad.abs().sum()) for p in model.parameters() if p.grad is not None)
+    assert float(loss.detach()) == pytest.approx(1.6567003726959229, rel=1e-5)
+    assert gradient == pytest.approx(15.630902382923523, rel=1e-4)

@@ -1,0 +1,350 @@
+"""UniSeg: a learnable prompt volume at the bottleneck tells one decoder which task is meant.
+
+Med3D needs a decoder per task; a one-hot code (DoDNet) knows nothing of how tasks relate. UniSeg
+keeps one network and learns a *universal prompt*: a small volume P with one channel per task and a
+place for every voxel of the bottleneck. Three convolutions, FUSE, look at it together with the
+image's own features and return one map per task, the *task prompts*; the map of the task in hand
+is handed to the decoder as one channel more:
+
+    F = encoder(x),   [Q_1 ... Q_T] = FUSE([F, P]),   z = head(decoder([F, Q_t])).
+
+The prompts see the image and each other before a task is chosen, so what two tasks share is
+learnt once; and encoder and FUSE run once however many tasks are asked, the decoder once a task.
+
+The head has a background and as many channels as the largest task has classes; task t reads the
+first K_t, as a softmax (Dice + cross-entropy) with the background that the task declares:
+
+    p_k = exp(z_k) / (exp(z_0) + sum_{j=1..K_t} exp(z_j)).
+
+Only differences z_k - z_0 matter to it, and they are what the model returns. If the regions of a
+task overlap (a lesion inside the liver), each class alone competes with the background: a sigmoid
+of z_k - z_0.
+
+Source: Ye, Xie, Zhang, Chen, Xia, "UniSeg: A Prompt-driven Universal Segmentation Model as well as
+A Strong Representation Learner", MICCAI 2023.
+Taught in: 04
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fmtutor.core.ask import Ask, Classes, Part, answerable
+from fmtutor.core.axes import Image, Logits, Task
+from fmtutor.core.card import Card
+from fmtutor.data.batches import Batch
+from fmtutor.data.cases import Case
+from fmtutor.data.domains import CENTRES
+from fmtutor.data.regions import Protocol, Vocabulary
+from fmtutor.data.taxonomies import protocols
+from fmtutor.engine.inference import Prediction, segment
+from fmtutor.nets.build import backbone
+from fmtutor.nets.unet3d import UNet3d
+from fmtutor.nets.universal_prompt import AgainstBackground, UniversalPrompt
+from fmtutor.paradigms import config_of
+from fmtutor.paradigms.partial.task_loss import (
+    one_versus_rest,
+    own_task_loss,
+    task_columns,
+    tasks_of,
+)
+from fmtutor.paradigms.partial.votes import vote, voters_of
+
+UNETS = ("unet3d", "lean_unet3d", "half_unet3d")
+"""Backbones whose decoder takes a prompt."""
+
+
+def vocabulary(protocols: Sequence[Protocol]) -> Vocabulary:
+    """Lay the regions out per protocol: the channels of one protocol are one task."""
+    return Vocabulary.per_protocol(protocols)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The network, its tasks, and how it is trained."""
+
+    tasks: tuple[tuple[str, ...], ...] = ()
+    """Per task number, the names of its channels ("dataset/region"), in vocabulary order."""
+    exclusive: tuple[bool, ...] = ()
+    """Per task, whether its regions exclude each other: softmax then, sigmoids otherwise."""
+    backbone: str = "half_unet3d"
+    """"unet3d", "lean_unet3d" or "half_unet3d"."""
+    channels: tuple[int, ...] = (24, 48, 96, 128)
+    """Features per level of the backbone."""
+    strides: tuple[tuple[int, int, int], ...] = ()
+    """Of each level of a "unet3d", the input's first; none means the backbone's own."""
+    fuse_width: int = 0
+    """Features inside FUSE; 0 means a quarter of its input channels, as published."""
+    deep_supervision: bool = False
+    """Whether the coarser decoder levels have heads and losses of their own, as published."""
+    spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0)
+    """Voxel edges that images are resampled to."""
+    patch: tuple[int, int, int] = (64, 64, 24)
+    """Voxels of a training patch and of the sliding window; the prompt fits no other size."""
+    batch: int = 1
+    """Patches per step; a batch may mix tasks."""
+    steps: int = 2000
+    """Optimiser steps."""
+    warmup_steps: int = 50
+    """Steps in which the learning rate rises."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW; cosine decay."""
+    weight_decay: float = 1e-5
+    """Decoupled weight decay."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all channels, task after task."""
+        return tuple(name for task in self.tasks for name in task)
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "Config":
+        """The size of the contract tests."""
+        net = {"backbone": "unet3d", "channels": (16, 16, 16), "patch": (16, 16, 16)}
+        return cls.quick(**{**net, "lr": 2e-2, "steps": 60, "warmup_steps": 0, **changes})
+
+    @classmethod
+    def quick(cls, **changes: Any) -> "Config":
+        """Minutes on a CPU, on the virtual cohort."""
+        centres = vocabulary([centre.protocol for centre in CENTRES.values()])
+        return replace(cls().with_vocabulary(centres), **changes)
+
+    @classmethod
+    def gpu(cls, **changes: Any) -> "Config":
+        """One GPU: the published network, patch and spacing; a twentieth of the steps."""
+        return cls.paper(**{"steps": 25_000, "warmup_steps": 250, **changes})
+
+    @classmethod
+    def paper(cls, **changes: Any) -> "Config":
+        """The published protocol: 11 tasks, 1000 epochs of 50 steps a task, batch 2.
+
+        `lr` suits AdamW; the original has SGD at 1e-2.
+        """
+        published = cls(
+            backbone="unet3d",
+            channels=(32, 64, 128, 256, 320, 320),
+            strides=((1, 1, 1), (2, 2, 1), *[(2, 2, 2)] * 4),
+            deep_supervision=True,
+            spacing_mm=(1.5, 1.5, 3.0),
+            patch=(192, 192, 64),
+            batch=2,
+            steps=550_000,
+            warmup_steps=0,
+            lr=5e-4,
+            weight_decay=3e-5,
+        )
+        return replace(published.with_vocabulary(vocabulary(protocols("uniseg"))), **changes)
+
+    def with_vocabulary(self, words: Vocabulary) -> "Config":
+        """Return the configuration for a vocabulary laid out per protocol.
+
+        Raises:
+            ValueError: A channel is shared by protocols: then it belongs to no task.
+        """
+        tasks, exclusive = tasks_of(words, system="uniseg")
+        return replace(self, tasks=tasks, exclusive=exclusive)
+
+
+class UniSeg(nn.Module):
+    """Encoder, universal prompt, decoder and shared output layer."""
+
+    def __init__(self, network: UNet3d, config: Config) -> None:
+        super().__init__()
+        self.config, self.backbone = config, network
+        features, tasks = network.bottleneck_channels, len(config.tasks)
+        grid = tuple(n // step for n, step in zip(config.patch, network.divisor, strict=True))
+        width = config.fuse_width or (features + tasks) // 4
+        self.prompt = UniversalPrompt(features, tasks, grid=grid, width=width)
+        widths = network.level_channels[:1]
+        if config.deep_supervision:  # all decoder levels but the deepest
+            widths = network.level_channels[: max(1, len(network.level_channels) - 2)]
+        classes = max(map(len, config.tasks))
+        self.heads = nn.ModuleList(AgainstBackground(width, classes) for width in widths)
+
+    def forward(
+        self, image: Image, task: Task | None = None, *, answer: Sequence[int] | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return the logits of each sample's own task, or without tasks the answers of several.
+
+        Args:
+            image: Normalised images of the size of the training patch.
+            task: Which task prompt each sample is decoded with.
+            answer: Without ``task``: the tasks to decode every sample for; None is all.
+
+        Returns:
+            With tasks, logits relative to the background in the order of ``config.classes``; what
+            is not of a sample's task is 0. In training with deep supervision, a tuple of them,
+            finest first. Without, the classes of the tasks in ``answer``, as logits whose sigmoids
+            are the probabilities, whether a task has a softmax or not.
+
+        Raises:
+            ValueError: The image has another size than the patch.
+        """
+        features, prompts = self.encode(image)
+        if task is None:
+            numbers = range(len(self.config.tasks)) if answer is None else answer
+            return torch.cat([self._answer(features, prompts, number) for number in numbers], 1)
+        own = prompts[torch.arange(len(task), device=task.device), task.long()]
+        levels = self._decode(features, own[:, None])
+        maps = tuple(self._place(logits, task) for logits in levels)
+        return maps if self.training and self.config.deep_supervision else maps[0]
+
+    def encode(self, image: Image) -> tuple[list[Tensor], Float[Tensor, "B T h w d"]]:
+        """Return the features of every level and the prompts of every task.
+
+        Raises:
+            ValueError: The image has another size than the patch.
+        """
+        if tuple(image.shape[2:]) != self.config.patch:
+            raise ValueError(
+                f"images must have the {self.config.patch} voxels of the patch that the prompt "
+                f"was made for, not {tuple(image.shape[2:])}; use windows of that size, or build "
+                "and train with another patch."
+            )
+        features = self.backbone.encode(image)
+        return features, self.prompt(features[-1])
+
+    def _decode(self, features: list[Tensor], prompt: Tensor) -> list[Tensor]:
+        """Decode with one prompt (B, 1, h, w, d) per sample, into one map for each head."""
+        prompted = torch.cat((features[-1], prompt), 1)
+        levels = self.backbone.decode([*features[:-1], prompted])
+        return [head(level) for head, level in zip(self.heads, levels, strict=False)]
+
+    def _answer(self, features: list[Tensor], prompts: Tensor, number: int) -> Tensor:
+        logits = self._decode(features, prompts[:, number : number + 1])[0]
+        logits = logits[:, : len(self.config.tasks[number])]
+        if not self.config.exclusive[number]:
+            return logits
+        return one_versus_rest(torch.cat((logits, torch.zeros_like(logits[:, :1])), 1))
+
+    def _place(self, logits: Tensor, task: Task) -> Logits:
+        """Put the first channels of each sample where the vocabulary has its task."""
+        out = logits.new_zeros(len(logits), len(self.config.classes), *logits.shape[2:])
+        for number in task.unique().tolist():
+            rows = (task == number).nonzero()[:, 0]
+            columns = torch.tensor(task_columns(self.config.tasks, number), device=task.device)
+            out[rows[:, None], columns] = logits[rows, : len(columns)]
+        return out
+
+
+def build(config: Config) -> UniSeg:
+    """Build the network; it keeps the configuration as ``model.config``.
+
+    Raises:
+        ValueError: No tasks, a backbone that takes no prompt, or a patch that its bottleneck does
+            not divide.
+    """
+    if not config.tasks:
+        raise ValueError("UniSeg needs tasks, got none; use Config.with_vocabulary or quick().")
+    network = unet(config, prompt_channels=1)
+    if any(side % step for side, step in zip(config.patch, network.divisor, strict=True)):
+        raise ValueError(
+            f"the prompt needs patch sides that are multiples of {network.divisor}, not "
+            f"{config.patch}; change the patch."
+        )
+    return UniSeg(network, config)
+
+
+def unet(config: Config, *, prompt_channels: int) -> UNet3d:
+    """Build the backbone, whose decoder takes so many channels behind the bottleneck's.
+
+    Raises:
+        ValueError: The configuration names a backbone that takes no prompt.
+    """
+    if config.backbone not in UNETS:
+        raise ValueError(
+            f"UniSeg's decoder must take a prompt, got {config.backbone!r}; choose one of {UNETS}."
+        )
+    own = {"strides": config.strides} if config.strides else {}
+    made = backbone(config.backbone, config.channels, prompt_channels=prompt_channels, **own)
+    return cast(UNet3d, made)
+
+
+def step(model: nn.Module, batch: Batch) -> Tensor:
+    """Return each sample's own task's Dice + cross-entropy, averaged over samples and levels.
+
+    Levels have weights 2^-l; the target is thinned to the grid of each.
+    """
+    output = model(batch.image, batch.task)
+    levels = output if isinstance(output, tuple) else (output,)
+    weights = [0.5**level for level in range(len(levels))]
+    total = output[0].new_zeros(())
+    for weight, logits in zip(weights, levels, strict=True):
+        h, w, d = (f // c for f, c in zip(batch.image.shape[2:], logits.shape[2:], strict=True))
+        thin = replace(batch, target=batch.target[:, :, ::h, ::w, ::d])
+        background = torch.zeros_like(logits[:, :1])
+        loss = own_task_loss(logits, background, thin, exclusive=config_of(model).exclusive)
+        total = total + loss * (weight / sum(weights))
+    return total
+
+
+class _Answers(nn.Module):
+    """The model bound to the tasks that it is asked for."""
+
+    def __init__(self, model: nn.Module, numbers: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.numbers = model, tuple(numbers)
+
+    def forward(self, image: Image) -> Tensor:
+        return self.model(image, answer=self.numbers)
+
+
+def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
+    """Segment the regions asked for; only their tasks are decoded.
+
+    Args:
+        model: A network of `build`.
+        case: Any volume; it is resampled, and the answer is on its own grid.
+        ask: `Classes` alone: "dataset/region" names the task, as in the original; a bare region is
+            the vote of the tasks that have one; without names, every task is answered.
+
+    Raises:
+        ValueError: No channel has a name asked for, or the ask has another part.
+    """
+    config = config_of(model)
+    asked = answerable(ask, Classes, system=CARD.name).get(Classes, Classes()).names
+    voters = voters_of(config.classes, asked)
+    wanted = {full for found in voters.values() for full in found}
+    numbers = [n for n, names in enumerate(config.tasks) if wanted & set(names)]
+    every = segment(
+        _Answers(model, numbers),
+        case,
+        names=[name for number in numbers for name in config.tasks[number]],
+        spacing_mm=config.spacing_mm,
+        patch=config.patch,
+        wanted=sorted(wanted),
+    )
+    return vote(every, voters)
+
+
+CARD = Card(
+    name="UniSeg",
+    title="UniSeg: A Prompt-driven Universal Segmentation Model as well as A Strong Representation "
+    "Learner",
+    year=2023,
+    paper="https://arxiv.org/abs/2304.03493",
+    code="https://github.com/yeerwen/UniSeg",
+    licence_code="non-commercial",
+    licence_weights="non-commercial",
+    deviations=(
+        "Every sample is decoded with the prompt of its own task; the original takes the task of "
+        "the first sample for the whole batch, and fills each batch from one task.",
+        "AdamW with a cosine in place of SGD (1e-2, polynomial decay).",
+        "One input channel; the original has a first convolution each for 1, 2 and 4 modalities.",
+        "Kernels are 3x3x3 throughout; the original's first level has 3x3x1.",
+        "One spacing and intensity window for all tasks; the original plans them per task.",
+        "A task whose regions overlap has a sigmoid of each class against the background; all "
+        "published tasks have a softmax.",
+        "The Dice of a class is taken over each sample, not over the batch, and not over the "
+        "background; targets of coarser levels take every n-th voxel.",
+        "A voxel belongs to a softmax class above probability 1/2; the original takes the largest.",
+        "Without a task all tasks are answered, the decoder once each; the original asks the user "
+        "for one. A bare region name is the mean of its tasks.",
+        "quick() has a half-resolution U-Net without deep supervision.",
+    ),
+    notebook="04",
+)
