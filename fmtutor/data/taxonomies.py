@@ -32,10 +32,10 @@ TAXONOMIES: Mapping[str, str] = {
     "uniseg": "UniSeg: 11 tasks of 1 to 3 softmax classes, so an organ has no tumour in it; "
     "channels count through the tasks",
     "hermes": "Hermes: 71 tokens over 10 datasets; a token is one label value of its dataset, so "
-    "an organ has no tumour in it. Orders are those of the datasets' label values. Confirmed: LiTS, "
-    "KiTS, AMOS, BTCV, CHAOS (63, 126, 189, 252), M&Ms (1 LV, 2 myocardium, 3 RV), brain. StructSeg "
-    "head: two users' label lists agree. Not confirmed: StructSeg thorax; MultiTalent and one user "
-    "list it as here, another swaps the lungs, and trachea with oesophagus",
+    "an organ has no tumour in it. Orders are those of the datasets' label values. Confirmed: "
+    "LiTS, KiTS, AMOS, BTCV, CHAOS (63, 126, 189, 252), M&Ms (1 LV, 2 myocardium, 3 RV), brain. "
+    "StructSeg head: two users' label lists agree. Not confirmed: StructSeg thorax; MultiTalent "
+    "and one user list it as here, another swaps the lungs, and trachea with oesophagus",
     "vista3d": "VISTA3D: ids 1 to 132 are channels 0 to 131; 127 are supported, 5 deprecated",
     "totalsegmentator": "TotalSegmentator v2: 117 classes; its ids 1 to 117 are channels 0 to 116",
 }
