@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
@@ -152,6 +152,37 @@ def dynamic_head(
     return torch.stack(maps)
 
 
+def head_of_backbone(
+    backbone: nn.Module,
+    levels: list[Tensor],
+    reduce: nn.Module,
+    theta: Parameters,
+    known: Known | None = None,
+    *,
+    shape: HeadShape | None = None,
+) -> Logits:
+    """Decode, reduce to the head's features, and apply generated heads.
+
+    Args:
+        backbone: A network with ``decode``. One that works on a coarser grid and resizes its last
+            features (`fmtutor.nets.unet3d.half_unet3d`) gets the head on its own grid and the
+            logits resized, as its linear heads could.
+        levels: What its ``encode`` returned.
+        reduce: From its decoded features to the ``width`` features of the head.
+        theta: (B, K, P), see `dynamic_head`.
+        known: (B, K), see `dynamic_head`.
+        shape: Sizes; default 8-8-8-1.
+
+    Returns:
+        (B, K * outputs, H, W, D) at input resolution.
+    """
+    if not hasattr(backbone, "finest"):
+        return dynamic_head(reduce(backbone.decode(levels)[0]), theta, known, shape=shape)
+    return backbone.resize(
+        dynamic_head(reduce(backbone.finest(levels)), theta, known, shape=shape)
+    )
+
+
 class _LeanHead(torch.autograd.Function):
     """x (C, N), theta (K, P) -> (K, O, N); the backward pass sees each chunk once more."""
 
@@ -200,8 +231,9 @@ class _Layers:
     ) -> Tensor:
         """Add the chunk's part to the gradients of theta; return that of x."""
         h1, h2, _ = self.values(x)
-        g2 = torch.bmm(self.w3.mT, g3).mul_(h2 > 0)
-        g1 = torch.bmm(self.w2.mT, g2).mul_(h1 > 0)
+        masked = torch.ops.aten.threshold_backward  # g where the unit was on, 0 elsewhere
+        g2 = masked(torch.bmm(self.w3.mT, g3), h2, 0)
+        g1 = masked(torch.bmm(self.w2.mT, g2), h1, 0)
         for layer, (g, h) in enumerate(((g1, x.expand(self.heads, -1, -1)), (g2, h1), (g3, h2))):
             if layer:
                 weights[layer] += torch.bmm(g, h.mT)

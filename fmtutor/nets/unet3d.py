@@ -204,10 +204,23 @@ class UNet3d(nn.Module):
     def decode(self, features: list[Tensor]) -> list[Tensor]:
         """Return decoded features, input resolution first, for deep supervision."""
         decoded = self.decoder(features)
-        if self.input_stride != (1, 1, 1):
-            scale = tuple(map(float, self.input_stride))
-            decoded[0] = functional.interpolate(decoded[0], scale_factor=scale, mode="trilinear")
+        decoded[0] = self.resize(decoded[0])
         return decoded
+
+    def finest(self, features: list[Tensor]) -> Tensor:
+        """Return the finest decoded features on the grid that the decoder ends on."""
+        return self.decoder(features)[0]
+
+    def resize(self, maps: Tensor) -> Tensor:
+        """Return maps of the decoder's finest grid at input resolution.
+
+        A linear head may be applied before or after: both are linear maps. A head with hidden
+        layers is cheaper before.
+        """
+        if self.input_stride == (1, 1, 1):
+            return maps
+        scale = tuple(map(float, self.input_stride))
+        return functional.interpolate(maps, scale_factor=scale, mode="trilinear")
 
     def forward(self, image: Float[Tensor, "B C H W D"]) -> Float[Tensor, "B E H W D"]:
         """Return features at input resolution, ``out_channels`` of them."""

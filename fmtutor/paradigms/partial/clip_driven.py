@@ -40,7 +40,7 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.build import backbone
-from fmtutor.nets.dynamic_head import HeadShape, dynamic_head
+from fmtutor.nets.dynamic_head import HeadShape, head_of_backbone
 from fmtutor.nets.text import TextBank, load_bank, one_hot, random_orthogonal
 from fmtutor.paradigms import config_of
 
@@ -197,9 +197,9 @@ class ClipDriven(nn.Module):
     def forward(self, image: Image, known: Known | None = None) -> Logits:
         """Return one logit per class and voxel; where ``known`` is False, 0 without gradient."""
         levels = self.backbone.encode(image)
-        features = self.reduce(self.backbone.decode(levels)[0])
         pooled = self.controller.image_part(self.pool(levels[-1]).flatten(1))
-        return dynamic_head(features, pooled[:, None] + self.text_parameters()[None], known)
+        theta = pooled[:, None] + self.text_parameters()[None]
+        return head_of_backbone(self.backbone, levels, self.reduce, theta, known)
 
     def text_parameters(self) -> Float[Tensor, "L P"]:
         """Return what the names alone say about each head; without gradients it is kept.

@@ -37,7 +37,7 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.build import backbone
-from fmtutor.nets.dynamic_head import HeadShape, dynamic_head
+from fmtutor.nets.dynamic_head import HeadShape, head_of_backbone
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.partial.votes import vote, voters_of
 
@@ -202,12 +202,13 @@ class DodNet(nn.Module):
                 features are computed once, and each head is a thousandth of them.
         """
         levels = self.backbone.encode(image)
-        features = self.reduce(self.backbone.decode(levels)[0])
         theta = self.controller(self.pool(levels[-1]).flatten(1))
         asked = None
         if task is not None:
             asked = nn.functional.one_hot(task.long(), len(self.config.tasks)).bool()
-        every = dynamic_head(features, theta, asked, shape=self.shape)
+        every = head_of_backbone(
+            self.backbone, levels, self.reduce, theta, asked, shape=self.shape
+        )
         return every.index_select(1, self.columns)
 
 
