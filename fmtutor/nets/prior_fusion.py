@@ -12,16 +12,10 @@ seen this image. The posteriors of all places make the weights of the last layer
 Source: Gao et al., "Training Like a Medical Resident", CVPR 2024, section 3.
 """
 
-import math
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-
-from fmtutor.core.axes import Logits
-from fmtutor.nets.unet3d import UNet3d
 
 TaskTokens = Int[Tensor, "B N"]
 """Rows of the task tables that each sample asks for; the null row fills a shorter list up."""
@@ -134,111 +128,3 @@ class PriorFusion(nn.Module):
             voxels, tokens = block(voxels, tokens, readable)
         fused = voxels.transpose(1, 2).unflatten(2, features.shape[2:])
         return fused, tokens[:, : tasks.shape[1]], tokens[:, tasks.shape[1] :]
-
-
-class FusedUNet(nn.Module):
-    """A U-Net whose coarsest levels exchange with priors, in the encoder and in the decoder.
-
-    Args:
-        network: The U-Net.
-        blocks: Exchanges per fused level, coarsest last; its length says how many are fused. The
-            deepest level is fused once, the others on the way down and on the way up.
-        options: Of `PriorFusion`.
-
-    Raises:
-        ValueError: More levels are to be fused than there are, or none.
-    """
-
-    def __init__(self, network: UNet3d, blocks: Sequence[int], **options: int) -> None:
-        super().__init__()
-        widths = network.level_channels
-        if not 1 <= len(blocks) <= len(widths):
-            raise ValueError(
-                f"blocks must name 1 to {len(widths)} levels, not {tuple(blocks)}; "
-                "give one number per fused level, the coarsest last."
-            )
-        self.network, self.first = network, len(widths) - len(blocks)
-        fused = list(zip(widths[self.first :], blocks, strict=True))
-        order = fused + fused[-2::-1]  # down, the deepest once, up
-        self.places = nn.ModuleList(PriorFusion(w, blocks=n, **options) for w, n in order)
-        self.token_width = sum(width for width, _ in order)
-
-    def shallow(self, image: Float[Tensor, "B C H W D"]) -> list[Tensor]:
-        """Return the encoder's features down to the first fused level: no prior has touched them,
-        so that several tasks may share them.
-        """
-        features = []
-        for level in self.network.encoder.levels[: self.first + 1]:
-            image = level(image)
-            features.append(image)
-        return features
-
-    def fused(
-        self, shallow: list[Tensor], tasks: TaskTokens, modality: Int[Tensor, " B"]
-    ) -> tuple[Float[Tensor, "B E H W D"], Float[Tensor, "B N T"], Float[Tensor, "B M T"]]:
-        """Return the decoder's last features, not yet resized to the input, and the posteriors of
-        the task and modality tokens, joined over the places (T features).
-        """
-        encoder, decoder = self.network.encoder, self.network.decoder
-        places, posteriors, features = iter(self.places), [], list(shallow)
-
-        def exchange(x: Tensor) -> Tensor:
-            x, *read = next(places)(x, tasks, modality)
-            posteriors.append(read)
-            return x
-
-        features[-1] = exchange(features[-1])
-        for level in encoder.levels[self.first + 1 :]:
-            features.append(exchange(level(features[-1])))
-        x = features.pop()
-        for up, level in zip(decoder.ups, decoder.levels, strict=True):
-            skipped = features.pop()
-            x = up(x)
-            x = level(torch.cat((skipped, x), 1) if decoder.skip == "concat" else x + skipped)
-            x = exchange(x) if len(features) >= self.first else x
-        of_tasks, of_modality = zip(*posteriors, strict=True)
-        return x, torch.cat(of_tasks, dim=2), torch.cat(of_modality, dim=2)
-
-
-class PosteriorClassifier(nn.Module):
-    """The last layer, written by the posteriors: a vector per class, dotted with the features.
-
-    Args:
-        token_width: Features of a posterior, all places joined.
-        features: Features per voxel.
-        classes: Rows of the task tables, the null token not counted.
-    """
-
-    def __init__(self, token_width: int, features: int, classes: int) -> None:
-        super().__init__()
-        self.vector = nn.Sequential(
-            nn.LayerNorm(token_width),
-            *mlp(token_width, token_width, features),
-            *mlp(features, features, features),
-        )
-        for part in self.vector.modules():
-            if isinstance(part, nn.Linear):
-                nn.init.xavier_uniform_(part.weight)
-                nn.init.zeros_(part.bias)
-        self.bias = nn.Parameter(torch.zeros(classes + 1))
-
-    def expect(self, prior: float) -> None:
-        """Set every class's bias so that training starts near this probability, in (0, 1).
-
-        Raises:
-            ValueError: ``prior`` is outside (0, 1).
-        """
-        if not 0 < prior < 1:
-            raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
-        nn.init.constant_(self.bias, math.log(prior / (1 - prior)))
-
-    def forward(
-        self,
-        features: Float[Tensor, "B E H W D"],
-        posteriors: Float[Tensor, "B N T"],
-        tasks: TaskTokens,
-    ) -> Logits:
-        """Return a map of logits per token, in the order of ``tasks``."""
-        logits = self.vector(posteriors) @ features.flatten(2)  # (B, N, V)
-        logits = logits + self.bias[tasks][..., None].to(logits.dtype)
-        return logits.unflatten(2, features.shape[2:])
