@@ -6,54 +6,48 @@ code. Nothing is downloaded here; the reader fetches a file under its authors' l
 """
 
 import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fmtutor.core.tables import lookup
-from fmtutor.engine.checkpoint import mismatches
-from fmtutor.nets.resnet3d import DEPTHS, ResNetEncoder
+from fmtutor.hub.layouts import PUBLISHED, Published, slots
+from fmtutor.hub.report import Report, compare
+
+CONTAINERS = ("net", "state_dict")
+"""Entries under which authors keep the tensors; a file of bare tensors is accepted too."""
+
+PREFIXES = ("module.", "backbone.")
+"""What wrappers put before a name: DataParallel, and systems that call their network so."""
 
 COUNTER = ".num_batches_tracked"
 """A batch norm's step counter: files from before torch 0.4.1 lack it, and no output needs it."""
 
+CONVERTED = "published"
+"""Entry in the header of a file that `fmtutor.hub.convert` made: the published name."""
+
+READ_ERRORS = (
+    RuntimeError, EOFError, ValueError, KeyError, pickle.PickleError, SafetensorError,
+)  # fmt: skip
+"""What torch and safetensors raise on files that are damaged or of another kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """One published checkpoint layout."""
+class Content:
+    """What a checkpoint file holds."""
 
-    build: Callable[[], nn.Module]
-    """Our module, with the very names of the checkpoint once its prefix is gone."""
-    container: str
-    """Entry of the file that holds the tensors; a file of bare tensors is accepted too."""
-    prefix: str
-    """What every name begins with (``module.`` where a DataParallel was saved)."""
-    dropped: tuple[str, ...]
-    """Beginnings of names that belong to a head we leave out on purpose."""
-    source: str
-    """Where its authors publish it."""
-    licence: str
-    """Licence of the weights."""
-
-
-def _medicalnet(depth: int) -> Published:
-    return Published(
-        build=partial(ResNetEncoder, depth),
-        container="state_dict",
-        prefix="module.",
-        dropped=("conv_seg.",),
-        source="https://github.com/Tencent/MedicalNet",
-        licence="MIT",
-    )
-
-
-PUBLISHED: dict[str, Published] = {f"medicalnet-{depth}": _medicalnet(depth) for depth in DEPTHS}
-"""Published checkpoints by name; the 8- and the 23-dataset files share a layout."""
+    tensors: dict[str, Tensor]
+    """The named tensors, as named there."""
+    beside: tuple[str, ...] = ()
+    """Other entries (optimizer, scheduler, epoch), which are ignored."""
+    converted: str = ""
+    """Published name, if `fmtutor.hub.convert` made the file; its names are ours then."""
 
 
 def load(name: str, path: str | Path) -> nn.Module:
@@ -61,37 +55,69 @@ def load(name: str, path: str | Path) -> nn.Module:
 
     Args:
         name: One of `PUBLISHED`, such as "medicalnet-10".
-        path: The file as its authors publish it (``resnet_10_23dataset.pth``).
+        path: The file as its authors publish it (``resnet_10_23dataset.pth``), or what
+            ``fmtutor weights convert`` made of it.
 
     Returns:
-        The module in evaluation mode, every tensor of it from the file.
+        The module in evaluation mode, every tensor of it from the file: the whole system where we
+        have it (its configuration is ``module.config``), else the backbone.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The name is unknown, the file holds more than tensors and plain values, or a
-            tensor is missing, unexpected or of another shape; all of them are listed.
+            tensor is missing, unexpected or of another shape; all that differs is said at once,
+            and which published checkpoint the file is, where it is a known one.
 
     Example:
         >>> encoder = load("medicalnet-10", "resnet_10.pth")  # doctest: +SKIP
     """
-    entry = lookup(PUBLISHED, name, "published checkpoint")
-    module = entry.build()
-    found = renamed(read_tensors(path, entry), entry)
-    expected = module.state_dict()
-    for key in expected:
-        if key.endswith(COUNTER):
-            found.setdefault(key, expected[key])
-    if problems := mismatches(expected, found):
-        matched = len(set(expected) & set(found))
-        raise ValueError(
-            f"{Path(path).name} must hold {name}, whose {len(expected)} tensors all match; "
-            f"{matched} names do. {'; '.join(problems)}. Get the file from {entry.source}."
-        )
-    module.load_state_dict(found)
+    module, found, report = _matched(name, path)
+    if not report.ok:
+        raise ValueError(f"{report.text(most=20)}\nGet the file from {PUBLISHED[name].source}.")
+    own = module.state_dict()
+    module.load_state_dict(
+        {ours: found[theirs].reshape(own[ours].shape) for theirs, ours in report.names.items()}
+    )
     return module.eval()
 
 
-def read_tensors(path: str | Path, entry: Published) -> dict[str, Tensor]:
+def check(name: str, path: str | Path) -> Report:
+    """Compare a file with a published layout, tensor by tensor.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The name is unknown, or the file is no checkpoint of tensors.
+    """
+    return _matched(name, path)[2]
+
+
+def _matched(name: str, path: str | Path) -> tuple[nn.Module, dict[str, Tensor], Report]:
+    """Return our module, still random, the tensors of the file, and how they compare."""
+    entry = lookup(PUBLISHED, name, "published checkpoint")
+    content = read(path, entry)
+    module = entry.build()
+    if content.converted == name:
+        entry, found = replace(entry, names=(), unit_axes=(), dropped=()), content.tensors
+    else:
+        found = named(content.tensors)
+    left_out = [key for key in found if key.startswith(entry.dropped)] if entry.dropped else []
+    found = {key: value for key, value in found.items() if key not in left_out}
+    expected = slots(entry, module)
+    for key, slot in expected.items():
+        if key.endswith(COUNTER):
+            found.setdefault(key, torch.zeros(slot.shape, dtype=torch.long))
+    report = compare(
+        name,
+        expected,
+        found,
+        file=Path(path).name,
+        ignored=(*content.beside, *left_out),
+        converted=content.converted,
+    )
+    return module, found, report
+
+
+def read(path: str | Path, entry: Published) -> Content:
     """Read the named tensors of a checkpoint file onto the CPU.
 
     Raises:
@@ -102,25 +128,52 @@ def read_tensors(path: str | Path, entry: Published) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; get it from {entry.source} ({entry.licence}).")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.PickleError) as error:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        # Memory-mapped, so that optimizer states twice the size of the network are never read.
+        mapped = zipfile.is_zipfile(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except READ_ERRORS as error:
         raise ValueError(
             f"{path.name} must be a checkpoint of tensors and plain values, but it is damaged or "
             f"holds other objects ({str(error).splitlines()[0]}); get it from {entry.source}."
         ) from error
+    beside: tuple[str, ...] = ()
     if isinstance(content, Mapping):
-        content = content.get(entry.container, content)
+        inner = next((key for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
+        if inner is not None:
+            beside = tuple(str(key) for key in content if key != inner)
+            content = content[inner]
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise ValueError(
-            f"{path.name} must hold named tensors, alone or under {entry.container!r}, got "
+            f"{path.name} must hold named tensors, alone or under {' or '.join(CONTAINERS)}, got "
             f"{type(content).__name__}; get it from {entry.source}."
         )
-    return dict(content)
+    return Content(tensors=dict(content), beside=beside)
 
 
-def renamed(tensors: Mapping[str, Tensor], entry: Published) -> dict[str, Tensor]:
-    """Take the prefix off, if every name has it, and leave out the heads that we drop."""
-    wrapped = all(key.startswith(entry.prefix) for key in tensors)
-    start = len(entry.prefix) if wrapped else 0
-    names = {key[start:]: tensor for key, tensor in tensors.items()}
-    return {key: value for key, value in names.items() if not key.startswith(entry.dropped)}
+def _read_safetensors(path: Path) -> Content:
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = file.metadata() or {}
+    return Content(tensors=tensors, converted=header.get(CONVERTED, ""))
+
+
+def named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the wrappers' prefixes off the names, each name by itself.
+
+    Raises:
+        ValueError: Two tensors have the same name without their prefixes.
+    """
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        short = name
+        for prefix in PREFIXES:
+            short = short.removeprefix(prefix)
+        if short in plain:
+            raise ValueError(
+                f"names must differ without {' and '.join(PREFIXES)}, but two of them are "
+                f"{short!r}; the file holds two networks: save the one that is meant."
+            )
+        plain[short] = tensor
+    return plain

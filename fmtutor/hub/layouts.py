@@ -1,0 +1,187 @@
+"""Published checkpoints as data: what each builds here, and what its authors call our tensors.
+
+An entry says how our names read in the file once ``module.`` and ``backbone.`` are gone from the
+front of the file's. From that alone the loader knows every tensor that a file must hold, so that
+one comparison of names and shapes decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from torch import nn
+
+from fmtutor.core.tables import lookup
+from fmtutor.nets.genesis_unet import GenesisUNet
+from fmtutor.nets.resnet3d import DEPTHS, ResNetEncoder
+
+NC_ND = "CC BY-NC-ND 4.0"
+CLIP_DRIVEN = "https://huggingface.co/ljwztc/CLIP-Driven-Universal-Model"
+SUPREM = "https://huggingface.co/MrGiovanni/SuPreM"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published checkpoint layout."""
+
+    build: Callable[[], nn.Module]
+    """Our module: the whole system where we have it, else the backbone."""
+    what: str
+    """What the checkpoint is, in a line."""
+    file: str
+    """The file as its authors call it."""
+    source: str
+    """Where its authors publish it."""
+    licence: str
+    """Licence of the weights."""
+    names: tuple[tuple[str, str], ...] = ()
+    """Beginnings of our names, and how the file spells them; the first that fits counts."""
+    unit_axes: tuple[str, ...] = ()
+    """Our linear weights that the file holds as 1x1x1 convolutions: (a, b) as (a, b, 1, 1, 1)."""
+    dropped: tuple[str, ...] = ()
+    """Beginnings of the file's names that belong to a head we leave out on purpose."""
+    classes: str = ""
+    """The file's tensor whose first axis counts the classes; empty where there are none."""
+
+    def spelling(self, name: str) -> str:
+        """Return what the file calls one of our tensors."""
+        for ours, theirs in self.names:
+            if name.startswith(ours):
+                return theirs + name.removeprefix(ours)
+        return name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A tensor that a file must hold."""
+
+    name: str
+    """What we call it."""
+    shape: tuple[int, ...]
+    """Its shape in the file."""
+
+
+def slots(entry: Published, module: nn.Module) -> dict[str, Slot]:
+    """Return the tensors that a file must hold for a module, by the file's names."""
+    table = {}
+    for name, tensor in module.state_dict().items():
+        shape = (*tensor.shape, 1, 1, 1) if name in entry.unit_axes else tuple(tensor.shape)
+        table[entry.spelling(name)] = Slot(name=name, shape=shape)
+    return table
+
+
+@cache
+def slots_of(name: str) -> dict[str, Slot]:
+    """Return `slots` of a published checkpoint; the module is built once and let go.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    entry = lookup(PUBLISHED, name, "published checkpoint")
+    return slots(entry, entry.build())
+
+
+def _medicalnet(depth: int) -> Published:
+    return Published(
+        build=partial(ResNetEncoder, depth),
+        what=f"Med3D: ResNet-{depth} encoder, 8 or 23 datasets",
+        file=f"resnet_{depth}_23dataset.pth",
+        source="https://github.com/Tencent/MedicalNet",
+        licence="MIT",
+        dropped=("conv_seg.",),
+    )
+
+
+def _fseft() -> nn.Module:
+    from fmtutor.paradigms.partial import fseft
+
+    return fseft.build(fseft.Config.paper())
+
+
+def _suprem_segresnet() -> nn.Module:
+    from fmtutor.paradigms.partial import suprem
+
+    return suprem.build(suprem.Config.paper())
+
+
+def _clip_driven(**changes: Any) -> nn.Module:
+    from fmtutor.paradigms.partial import clip_driven
+
+    return clip_driven.build(clip_driven.Config.paper(**changes))
+
+
+def _text_driven(backbone: str, *, what: str, file: str, source: str) -> Published:
+    """Return an entry for CLIP-Driven's system, whose layout SuPreM shares."""
+    changes = {} if backbone == "swin_unetr" else {"backbone": backbone, "channels": (64,)}
+    return Published(
+        build=partial(_clip_driven, **changes),
+        what=what,
+        file=file,
+        source=source,
+        licence=NC_ND,
+        names=(
+            ("reduce.", "precls_conv."),
+            ("pool.", "GAP."),
+            ("embedding", "organ_embedding"),
+            ("backbone.", ""),
+        ),
+        unit_axes=("controller.weight",),
+        classes="organ_embedding",
+    )
+
+
+PUBLISHED: dict[str, Published] = {
+    "clip-driven-swin": _text_driven(
+        "swin_unetr",
+        what="CLIP-Driven Universal Model: Swin UNETR, 32 classes by text",
+        file="clip_driven_universal_swin_unetr.pth",
+        source=CLIP_DRIVEN,
+    ),
+    "clip-driven-unet": _text_driven(
+        "genesis_unet",
+        what="CLIP-Driven Universal Model: U-Net, 32 classes by text",
+        file="clip_driven_universal_unet.pth",
+        source=CLIP_DRIVEN,
+    ),
+    "suprem-swin": _text_driven(
+        "swin_unetr",
+        what="SuPreM: Swin UNETR, CLIP-Driven's head and 32 classes",
+        file="supervised_suprem_swinunetr_2100.pth",
+        source=SUPREM,
+    ),
+    "suprem-unet": _text_driven(
+        "genesis_unet",
+        what="SuPreM: U-Net, CLIP-Driven's head and 32 classes",
+        file="supervised_suprem_unet_2100.pth",
+        source=SUPREM,
+    ),
+    "suprem-segresnet": Published(
+        build=_suprem_segresnet,
+        what="SuPreM: SegResNet, 25 plain outputs in the order of AbdomenAtlas 1.1",
+        file="supervised_suprem_segresnet_2100.pth",
+        source=SUPREM,
+        licence=NC_ND,
+        names=(("classifier.", "conv_final.2.conv."), ("backbone.", "")),
+        classes="conv_final.2.conv.weight",
+    ),
+    "fseft-swin": Published(
+        build=_fseft,
+        what="FSEFT: Swin UNETR, 29 plain outputs",
+        file="fseft.pth",
+        source="https://github.com/jusiro/fewshot-finetuning",
+        licence="none stated",
+        names=(("backbone.", ""),),
+        classes="classifier.weight",
+    ),
+    "models-genesis": Published(
+        build=GenesisUNet,
+        what="Models Genesis: U-Net that restores chest CT, without its last layer",
+        file="Genesis_Chest_CT.pt",
+        source="https://github.com/MrGiovanni/ModelsGenesis",
+        licence="ASU, non-commercial research",
+        dropped=("out_tr.final_conv.",),
+    ),
+    **{f"medicalnet-{depth}": _medicalnet(depth) for depth in DEPTHS},
+}
+"""Published checkpoints by name; MedicalNet's 8- and 23-dataset files share a layout."""
