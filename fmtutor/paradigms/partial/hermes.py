@@ -43,16 +43,14 @@ from fmtutor.nets.unet3d import UNet3d
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.partial.votes import vote, voters_of
 
-__all__ = [
-    "CARD", "Config", "add_task", "build", "predict", "step", "task_posteriors", "task_priors",
-    "vocabulary",
-]  # fmt: skip
+__all__ = ["Config", "add_task", "build", "predict", "step", "task_posteriors", "task_priors"]
 
-PUBLISHED_SIZES: dict[str, Any] = {
+PUBLISHED: dict[str, Any] = {
     "channels": (32, 64, 128, 256, 320),
     "blocks": (2, 2, 4),
     "spacing_mm": (1.5, 1.5, 1.5),
     "patch": (128, 128, 128),
+    "lr": 6e-4,
 }
 
 
@@ -101,9 +99,8 @@ class Config:
     def __post_init__(self) -> None:
         if len(self.modality_of_task) != len(self.tasks):
             raise ValueError(
-                f"modality_of_task must name one modality per task, got "
-                f"{len(self.modality_of_task)} for {len(self.tasks)} tasks; "
-                'use "" where it is unknown.'
+                f"modality_of_task must name one modality per task, got {self.modality_of_task} "
+                f'for {len(self.tasks)} tasks; use "" where it is unknown.'
             )
         for name in self.modality_of_task:
             self.modality_row(name)
@@ -138,19 +135,18 @@ class Config:
     @classmethod
     def gpu(cls, **changes: Any) -> "Config":
         """One GPU, on the virtual cohort: published sizes, a smaller batch and fewer steps."""
-        recipe = {"batch": 2, "steps": 25_000, "warmup_steps": 250, "lr": 6e-4}
-        return cls.quick(**{**PUBLISHED_SIZES, **recipe, **changes})
+        recipe = {"batch": 2, "steps": 25_000, "warmup_steps": 250}
+        return cls.quick(**{**PUBLISHED, **recipe, **changes})
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":
-        """The published protocol: 71 tokens, 200 epochs of 400 steps, 16 patches over 8 GPUs.
-
-        `lr` is for AdamW; the original's 2e-3 is for LAMB.
+        """The published protocol: 71 tokens, 200 epochs of 400 steps, 16 patches over 8 GPUs; but
+        `lr` is for AdamW, where the original's 2e-3 is for LAMB.
         """
         published = cls(modalities=("CT", "PET", "T1 MRI", "T2 MRI", "cine MRI"))
         published = published.with_vocabulary(vocabulary(protocols("hermes")))
-        recipe = {"batch": 16, "steps": 80_000, "warmup_steps": 2_000, "lr": 6e-4}
-        return replace(published, **{**PUBLISHED_SIZES, **recipe, **changes})
+        recipe = {"batch": 16, "steps": 80_000, "warmup_steps": 2_000}
+        return replace(published, **{**PUBLISHED, **recipe, **changes})
 
     def with_vocabulary(self, words: Vocabulary) -> "Config":
         """Return the configuration for a vocabulary laid out per protocol.
