@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fmtutor.data.domains import FULL
 from fmtutor.data.regions import Protocol, Region, Vocabulary
@@ -44,18 +44,6 @@ class Cell:
     """All of them."""
     classes: tuple[int, ...]
     """Rows of the protocol whose regions hold them."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Completion:
-    """A whole annotation, and where it comes from."""
-
-    labels: np.ndarray
-    """uint8 (H, W, D): 0 for nothing, else one more than the place in ``cells``."""
-    from_model: np.ndarray
-    """bool (H, W, D): labelled voxels for which the annotation alone left a choice."""
-    suspicion: np.ndarray
-    """float32 (L,): see `suspicion`, for every class, drawn by an annotator or not."""
 
 
 def completed_protocol(protocols: Sequence[Protocol]) -> Protocol:
@@ -103,16 +91,59 @@ def annotation(labels: np.ndarray, table: Mapping[int, str], annotated: Protocol
     return ((1 << np.arange(len(inside)))[:, None] * inside).sum(0)[labels]
 
 
+def pattern_of(structure: str, annotated: Protocol) -> int:
+    """Return the pattern of `annotation` that a voxel of this structure has; 0 if not drawn."""
+    return sum(
+        1 << row for row, region in enumerate(annotated.regions) if structure in region.structures
+    )
+
+
 def open_cells(pattern: int, annotated: Protocol, choices: Sequence[Cell]) -> list[int]:
     """Return the cells with a structure that agrees with a pattern of `annotation`."""
+    return [
+        number
+        for number, cell in enumerate(choices)
+        if any(pattern_of(structure, annotated) == pattern for structure in cell.structures)
+    ]
 
-    def agrees(structure: str) -> bool:
-        return all(
-            (structure in region.structures) == bool(pattern >> row & 1)
-            for row, region in enumerate(annotated.regions)
-        )
 
-    return [n for n, cell in enumerate(choices) if any(map(agrees, cell.structures))]
+def left_open(
+    drawn: np.ndarray, annotated: Protocol, protocol: Protocol, name: str
+) -> Bool[np.ndarray, "H W D"]:
+    """Return where an annotation does not settle whether a voxel belongs to a class.
+
+    Args:
+        drawn: The annotation, from `annotation`.
+        annotated: The centre's protocol.
+        protocol: From `completed_protocol`.
+        name: A class of ``protocol``.
+    """
+    row = [region.name for region in protocol.regions].index(name)
+    choices, out = cells(protocol), np.zeros(drawn.shape, bool)
+    for pattern in np.unique(drawn).tolist():
+        answers = {row in choices[n].classes for n in open_cells(pattern, annotated, choices)}
+        answers |= set() if pattern else {False}
+        out[drawn == pattern] = len(answers) > 1
+    return out
+
+
+def how_annotated(region: Region, annotated: Protocol, protocol: Protocol) -> str:
+    """Say how much of a canonical region a centre's annotation settles.
+
+    Returns:
+        "whole"; "part" where the centre draws it more narrowly, or merged with something else; or
+        "no".
+
+    Example:
+        >>> liver, both = Region.of("liver"), Region.of("organs", "liver", "spleen")
+        >>> shared = Protocol("completed", (liver, Region.of("spleen")))
+        >>> how_annotated(liver, Protocol("merged", (both,)), shared)
+        'part'
+    """
+    every = frozenset().union(*(other.structures for other in protocol.regions))
+    inside = {pattern_of(structure, annotated) for structure in region.structures}
+    outside = {0} | {pattern_of(structure, annotated) for structure in every - region.structures}
+    return "whole" if inside.isdisjoint(outside) else "no" if inside == {0} else "part"
 
 
 def complete(
@@ -120,7 +151,7 @@ def complete(
     annotated: Protocol,
     protocol: Protocol,
     probabilities: Float[np.ndarray, "L H W D"],
-) -> Completion:
+) -> np.ndarray:
     """Fill in what an annotation leaves open.
 
     Args:
@@ -128,6 +159,9 @@ def complete(
         annotated: The centre's protocol, whose regions the bits of ``drawn`` stand for.
         protocol: What is to be annotated, from `completed_protocol`.
         probabilities: The model's, one map for each region of ``protocol``.
+
+    Returns:
+        uint8 (H, W, D): 0 for nothing, else one more than the place in ``cells(protocol)``.
 
     Raises:
         ValueError: A voxel was drawn as something that ``protocol`` has no region for.
@@ -137,7 +171,6 @@ def complete(
     for row, cell in enumerate(choices):
         votes[row, cell.classes] = 1
     labels = np.zeros(drawn.shape, np.uint8)
-    from_model = np.zeros(drawn.shape, bool)
     hopeful = (probabilities > 0.5).any(0)  # elsewhere every logit is negative: nothing wins
     for pattern in np.unique(drawn).tolist():
         options = open_cells(pattern, annotated, choices)
@@ -151,10 +184,7 @@ def complete(
         scores = votes[options] @ _logit(probabilities[:, here])  # (options, voxels)
         chosen = (np.array(options) + 1)[scores.argmax(0)]
         labels[here] = np.where(chosen > len(choices), 0, chosen)
-        from_model[here] = (labels[here] > 0) & (len(options) > 1)
-    return Completion(
-        labels=labels, from_model=from_model, suspicion=suspicion(probabilities[None])
-    )
+    return labels
 
 
 def suspicion(probabilities: Float[np.ndarray, "M L H W D"]) -> np.ndarray:
