@@ -1,13 +1,22 @@
-"""Partial labels, compared: the same patients, patches and steps; only the reading changes.
+"""Partial labels, compared: the same patients, patches and steps; only the system changes.
 
-Six centres annotate six different parts of the same kind of patient. Five systems learn from them
-and are scored on what none of them has seen: patients of the target centre, and the real CT series.
+Six centres annotate six different parts of the same kind of patient. Systems learn from them and
+are scored on what none of them has seen: patients of the target centre, and the real CT series.
+The eight of the talk:
 
-- ``masked``: one channel per name, unknown labels skipped (`fmtutor.paradigms.partial.fseft`);
-- ``naive``: the same network and patches, unknown taken for background;
-- ``one_centre``: the same network, taught by the best annotated centre alone;
+- ``med3d``: a decoder per centre;
+- ``dodnet``: a generated head per centre, from a one-hot vector;
+- ``clip_driven``: a generated head per name, from its text;
 - ``multitalent``: a channel per centre and name;
-- ``med3d``: a decoder per centre.
+- ``uniseg``: a prompt volume per centre at the bottleneck;
+- ``suprem``: no mask: labels completed by ``masked`` of the same seed, then plain training;
+- ``hermes``: a token per centre and name that talks with the features;
+- ``masked``: one channel per name, unknown labels skipped (`fmtutor.paradigms.partial.fseft`);
+
+and two that show what goes wrong:
+
+- ``naive``: the network and patches of ``masked``, unknown taken for background;
+- ``one_centre``: the same network, taught by the best annotated centre alone.
 """
 
 import time
@@ -60,8 +69,15 @@ SYSTEMS: dict[str, Callable[[], Recipe]] = {
     "one_centre": lambda: _recipe("fseft", RICHEST),
     "multitalent": lambda: _recipe("multitalent"),
     "med3d": lambda: _recipe("med3d"),
+    "dodnet": lambda: _recipe("dodnet"),
+    "clip_driven": lambda: _recipe("clip_driven"),
+    "uniseg": lambda: _recipe("uniseg"),
+    "hermes": lambda: _recipe("hermes"),
+    "suprem": lambda: _recipe("suprem"),
 }
 """Name in the tables to its recipe."""
+TALK = ("med3d", "dodnet", "clip_driven", "multitalent", "uniseg", "suprem", "hermes", "masked")
+"""The systems of the talk's row, in the order of their years; ``masked`` is FSEFT."""
 
 
 def run_system(
@@ -88,7 +104,7 @@ def run_system(
     if path.exists() and read_json(path)["recipe"] == wanted:
         return path
     began = time.perf_counter()
-    model = _trained(recipe, seed=seed, folder=folder)
+    model = trained(recipe, seed=seed, folder=folder)
     training = history_frame(folder)
     scores = score_unseen(recipe, model, cases=cases)
     write_json(path, {
@@ -101,7 +117,7 @@ def run_system(
     return path
 
 
-def _trained(recipe: Recipe, *, seed: int, folder: Path) -> torch.nn.Module:
+def trained(recipe: Recipe, *, seed: int, folder: Path) -> torch.nn.Module:
     """Train into a folder (or find it trained) and return the network."""
 
     for _ in train_recipe(recipe, folder=folder, seed=seed):

@@ -146,11 +146,18 @@ def heads_of(model: nn.Module) -> list[nn.Module]:
 
 
 def parameter_groups(model: nn.Module, *, lr: float, head_lr: float) -> list[dict[str, Any]]:
-    """Return two groups for the optimiser: the heads at their own rate, and the rest."""
-    heads = {id(p) for head in heads_of(model) for p in head.parameters()}
-    rest = [p for p in model.parameters() if id(p) not in heads]
-    fast = [p for p in model.parameters() if id(p) in heads]
-    return [{"params": rest, "lr": lr}, {"params": fast, "lr": head_lr}]
+    """Return groups for the optimiser: the rest, and the heads at their own rates.
+
+    A head's rate is ``head_lr`` times its attribute ``rate``, where it has one.
+    """
+    heads: dict[float, dict[int, nn.Parameter]] = {}
+    for head in heads_of(model):
+        group = heads.setdefault(float(getattr(head, "rate", 1.0)), {})
+        group.update({id(parameter): parameter for parameter in head.parameters()})
+    taken = {key for group in heads.values() for key in group}
+    rest = [p for p in model.parameters() if id(p) not in taken]
+    fast = [{"params": list(g.values()), "lr": head_lr * rate} for rate, g in heads.items()]
+    return [{"params": rest, "lr": lr}, *fast]
 
 
 def described(recipe: Recipe, seed: int) -> dict[str, Any]:

@@ -19,13 +19,14 @@ to it, values and gradients, without the repetition:
 Source: Zhang et al., DoDNet, CVPR 2021; Liu et al., CLIP-Driven Universal Model, ICCV 2023.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
@@ -82,6 +83,43 @@ class HeadShape:
             part.unflatten(-1, (o, i)) for part, (i, o) in zip(parts[:3], pairs, strict=True)
         ]
         return weights, list(parts[3:])
+
+
+class HeadController(nn.Linear):
+    """A linear layer that writes the parameters of a head.
+
+    Its bias starts as a sensible head of its own (He initialisation), which the inputs modulate:
+    from a plain linear initialisation the generated layers start so small that little gets through.
+
+    Args:
+        in_features: Length of what it reads.
+        shape: Sizes of the head.
+    """
+
+    rate = 0.03
+    """Learning rate relative to that of a linear head (`fmtutor.bench.training`): a generated
+    weight moves by the sum over hundreds of inputs."""
+
+    def __init__(self, in_features: int, shape: HeadShape) -> None:
+        super().__init__(in_features, shape.count)
+        self.outputs = shape.outputs
+        with torch.no_grad():
+            weights, biases = shape.split(self.bias)  # views
+            for weight in weights:
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            for bias in biases:
+                bias.zero_()
+
+    def expect(self, prior: float) -> None:
+        """Set the biases of the head's outputs so that all start from this probability.
+
+        Raises:
+            ValueError: ``prior`` is outside (0, 1).
+        """
+        if not 0 < prior < 1:
+            raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
+        with torch.no_grad():
+            self.bias[-self.outputs :] = math.log(prior / (1 - prior))
 
 
 def plain_dynamic_head(
@@ -152,35 +190,36 @@ def dynamic_head(
     return torch.stack(maps)
 
 
-def head_of_backbone(
-    backbone: nn.Module,
-    levels: list[Tensor],
-    reduce: nn.Module,
-    theta: Parameters,
-    known: Known | None = None,
-    *,
-    shape: HeadShape | None = None,
+def finest_features(backbone: nn.Module, levels: list[Tensor]) -> Features:
+    """Decode what a backbone's ``encode`` returned, to the grid that its decoder ends on.
+
+    A backbone that works on a coarser grid and resizes its last features
+    (`fmtutor.nets.unet3d.half_unet3d`) gets the head on its own grid, and `to_input_grid` resizes
+    the logits, as its linear heads could.
+    """
+    if hasattr(backbone, "finest"):
+        return backbone.finest(levels)
+    return backbone.decode(levels)[0]
+
+
+def to_input_grid(
+    backbone: nn.Module, maps: Float[Tensor, "B L h w d"], used: Bool[Tensor, " L"] | None = None
 ) -> Logits:
-    """Decode, reduce to the head's features, and apply generated heads.
+    """Return maps of the decoder's finest grid at input resolution.
 
     Args:
-        backbone: A network with ``decode``. One that works on a coarser grid and resizes its last
-            features (`fmtutor.nets.unet3d.half_unet3d`) gets the head on its own grid and the
-            logits resized, as its linear heads could.
-        levels: What its ``encode`` returned.
-        reduce: From its decoded features to the ``width`` features of the head.
-        theta: (B, K, P), see `dynamic_head`.
-        known: (B, K), see `dynamic_head`.
-        shape: Sizes; default 8-8-8-1.
-
-    Returns:
-        (B, K * outputs, H, W, D) at input resolution.
+        backbone: The network they come from.
+        maps: One per class.
+        used: Which maps are not all 0; only these are resized.
     """
     if not hasattr(backbone, "finest"):
-        return dynamic_head(reduce(backbone.decode(levels)[0]), theta, known, shape=shape)
-    return backbone.resize(
-        dynamic_head(reduce(backbone.finest(levels)), theta, known, shape=shape)
-    )
+        return maps
+    if used is None or bool(used.all()):
+        return backbone.resize(maps)
+    rows = used.nonzero()[:, 0]
+    resized = backbone.resize(maps.index_select(1, rows))
+    every = resized.new_zeros(len(maps), maps.shape[1], *resized.shape[2:])
+    return every.index_copy(1, rows, resized)
 
 
 class _LeanHead(torch.autograd.Function):

@@ -40,7 +40,13 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.build import backbone
-from fmtutor.nets.dynamic_head import HeadShape, head_of_backbone
+from fmtutor.nets.dynamic_head import (
+    HeadController,
+    HeadShape,
+    dynamic_head,
+    finest_features,
+    to_input_grid,
+)
 from fmtutor.nets.text import TextBank, load_bank, one_hot, random_orthogonal
 from fmtutor.paradigms import config_of
 
@@ -144,19 +150,8 @@ class Config:
         return replace(self, classes=words.names)
 
 
-class Controller(nn.Linear):
+class Controller(HeadController):
     """(image, text) -> parameters of the head; linear, so its text part is the same everywhere."""
-
-    def expect(self, prior: float) -> None:
-        """Set the bias of the head's last unit so that every class starts from this probability.
-
-        Raises:
-            ValueError: ``prior`` is outside (0, 1).
-        """
-        if not 0 < prior < 1:
-            raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
-        with torch.no_grad():
-            self.bias[-1] = math.log(prior / (1 - prior))
 
     def image_part(self, image: Float[Tensor, "B V"]) -> Float[Tensor, "B P"]:
         """Return A g."""
@@ -191,7 +186,7 @@ class ClipDriven(nn.Module):
         )  # fmt: skip
         self.register_buffer("embedding", embedding)
         self.text_to_vision = nn.Linear(embedding.shape[1], vision_size)
-        self.controller = Controller(2 * vision_size, HEAD.count)
+        self.controller = Controller(2 * vision_size, HEAD)
         self._cached: tuple[Any, Tensor] | None = None
 
     def forward(self, image: Image, known: Known | None = None) -> Logits:
@@ -199,7 +194,8 @@ class ClipDriven(nn.Module):
         levels = self.backbone.encode(image)
         pooled = self.controller.image_part(self.pool(levels[-1]).flatten(1))
         theta = pooled[:, None] + self.text_parameters()[None]
-        return head_of_backbone(self.backbone, levels, self.reduce, theta, known)
+        logits = dynamic_head(self.reduce(finest_features(self.backbone, levels)), theta, known)
+        return to_input_grid(self.backbone, logits, None if known is None else known.any(0))
 
     def text_parameters(self) -> Float[Tensor, "L P"]:
         """Return what the names alone say about each head; without gradients it is kept.
@@ -334,7 +330,7 @@ CARD = Card(
         '(paper() has it as dice="slice"). quick() takes Dice over present classes only.',
         "Group norms have 16 groups where the channels are a multiple of 16, else fewer.",
         "The head is computed in its lean form, equal to the published one.",
-        "AdamW moves the controller ten times as fast as the rest, and the last bias starts low.",
+        "The controller starts from a sensible head in its bias and moves slower than the rest.",
         "Raw probabilities: no post-processing by largest components or organ gating.",
     ),
     notebook="03",

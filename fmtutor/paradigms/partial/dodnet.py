@@ -37,7 +37,13 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.build import backbone
-from fmtutor.nets.dynamic_head import HeadShape, head_of_backbone
+from fmtutor.nets.dynamic_head import (
+    HeadController,
+    HeadShape,
+    dynamic_head,
+    finest_features,
+    to_input_grid,
+)
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.partial.votes import vote, voters_of
 
@@ -138,7 +144,7 @@ class Config:
         return replace(self, tasks=tasks)
 
 
-class TaskController(nn.Linear):
+class TaskController(HeadController):
     """(pooled image, one-hot task) -> parameters of the head.
 
     Args:
@@ -148,19 +154,8 @@ class TaskController(nn.Linear):
     """
 
     def __init__(self, features: int, tasks: int, shape: HeadShape) -> None:
-        super().__init__(features + tasks, shape.count)
-        self.features, self.outputs = features, shape.outputs
-
-    def expect(self, prior: float) -> None:
-        """Set the biases of the head's outputs so that all start from this probability.
-
-        Raises:
-            ValueError: ``prior`` is outside (0, 1).
-        """
-        if not 0 < prior < 1:
-            raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
-        with torch.no_grad():
-            self.bias[-self.outputs :] = math.log(prior / (1 - prior))
+        super().__init__(features + tasks, shape)
+        self.features = features
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the parameters of every task's head, (B, T, P), for pooled images (B, E).
@@ -206,10 +201,11 @@ class DodNet(nn.Module):
         asked = None
         if task is not None:
             asked = nn.functional.one_hot(task.long(), len(self.config.tasks)).bool()
-        every = head_of_backbone(
-            self.backbone, levels, self.reduce, theta, asked, shape=self.shape
-        )
-        return every.index_select(1, self.columns)
+        features = self.reduce(finest_features(self.backbone, levels))
+        every = dynamic_head(features, theta, asked, shape=self.shape)
+        logits = every.index_select(1, self.columns)
+        used = None if asked is None else asked.any(0)[self.columns // self.shape.outputs]
+        return to_input_grid(self.backbone, logits, used)
 
 
 def build(config: Config) -> DodNet:
@@ -273,8 +269,8 @@ CARD = Card(
         "are as wide as the largest task needs, and spare outputs are dropped.",
         "BCE and Dice are averaged over all known pairs together; the original averages samples "
         "within organ and tumour first. quick() takes Dice over present classes only.",
-        "AdamW with a cosine in place of SGD (1e-2, Nesterov 0.99, polynomial decay); the "
-        "controller moves ten times as fast as the rest.",
+        "AdamW with a cosine in place of SGD (1e-2, Nesterov 0.99, polynomial decay). The "
+        "controller starts from a sensible head in its bias and moves slower than the rest.",
         "quick() has a small U-Net with instance norm; paper() has the published residual U-Net.",
         "The head is computed in its lean form, equal to the published one, and only for the "
         "sample's own task.",
