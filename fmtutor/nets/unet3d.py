@@ -7,6 +7,7 @@ affair (`fmtutor.nets.heads`), so pre-training, probing and adaptation share one
 Source: Ronneberger et al. 2015; Isensee et al., Nature Methods 2021.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -192,9 +193,7 @@ class UNet3d(nn.Module):
         self.level_channels = tuple(channels)
         self.input_stride = triple(strides[0])
         sides = [triple(stride) for stride in strides]
-        self.divisor = tuple(
-            int(torch.tensor([s[axis] for s in sides]).prod()) for axis in range(3)
-        )
+        self.divisor = tuple(math.prod(side[axis] for side in sides) for axis in range(3))
 
     def encode(self, image: Float[Tensor, "B C H W D"]) -> list[Tensor]:
         """Return the features of every level, shallow to deep; the last is the bottleneck."""

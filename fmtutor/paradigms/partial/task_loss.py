@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fmtutor.core.axes import Logits
+from fmtutor.core.axes import Logits, Task
 from fmtutor.data.batches import Batch
 from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.losses.declared import declared_softmax_loss
@@ -71,6 +71,16 @@ def one_versus_rest(logits: Float[Tensor, "B K H W D"]) -> Float[Tensor, "B N H 
         for k in range(logits.shape[1] - 1)
     ]
     return logits[:, :-1] - torch.stack(others, dim=1)
+
+
+def in_own_channels(logits: Float[Tensor, "B N H W D"], task: Task, tasks: Tasks) -> Logits:
+    """Put the first channels of each sample where the vocabulary has its task; the rest is 0."""
+    out = logits.new_zeros(len(logits), sum(map(len, tasks)), *logits.shape[2:])
+    for number in task.unique().tolist():
+        rows = (task == number).nonzero()[:, 0]
+        columns = torch.tensor(task_columns(tasks, number), device=task.device)
+        out[rows[:, None], columns] = logits[rows, : len(columns)]
+    return out
 
 
 def own_task_loss(

@@ -27,14 +27,14 @@ Taught in: 04
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fmtutor.core.ask import Ask, Classes, Part, answerable
-from fmtutor.core.axes import Image, Logits, Task
+from fmtutor.core.axes import Image, Task
 from fmtutor.core.card import Card
 from fmtutor.data.batches import Batch
 from fmtutor.data.cases import Case
@@ -42,20 +42,16 @@ from fmtutor.data.domains import CENTRES
 from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.data.taxonomies import protocols
 from fmtutor.engine.inference import Prediction, segment
-from fmtutor.nets.build import backbone
 from fmtutor.nets.unet3d import UNet3d
-from fmtutor.nets.universal_prompt import AgainstBackground, UniversalPrompt
+from fmtutor.nets.universal_prompt import AgainstBackground, UniversalPrompt, prompted_unet
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.partial.task_loss import (
+    in_own_channels,
     one_versus_rest,
     own_task_loss,
-    task_columns,
     tasks_of,
 )
 from fmtutor.paradigms.partial.votes import vote, voters_of
-
-UNETS = ("unet3d", "lean_unet3d", "half_unet3d")
-"""Backbones whose decoder takes a prompt."""
 
 
 def vocabulary(protocols: Sequence[Protocol]) -> Vocabulary:
@@ -124,19 +120,11 @@ class Config:
 
         `lr` suits AdamW; the original has SGD at 1e-2.
         """
-        published = cls(
-            backbone="unet3d",
-            channels=(32, 64, 128, 256, 320, 320),
-            strides=((1, 1, 1), (2, 2, 1), *[(2, 2, 2)] * 4),
-            deep_supervision=True,
-            spacing_mm=(1.5, 1.5, 3.0),
-            patch=(192, 192, 64),
-            batch=2,
-            steps=550_000,
-            warmup_steps=0,
-            lr=5e-4,
-            weight_decay=3e-5,
-        )
+        net = {"backbone": "unet3d", "channels": (32, 64, 128, 256, 320, 320)}
+        strides = ((1, 1, 1), (2, 2, 1), *[(2, 2, 2)] * 4)
+        geometry = {"spacing_mm": (1.5, 1.5, 3.0), "patch": (192, 192, 64), "batch": 2}
+        recipe = {"steps": 550_000, "warmup_steps": 0, "lr": 5e-4, "weight_decay": 3e-5}
+        published = cls(**net, strides=strides, deep_supervision=True, **geometry, **recipe)
         return replace(published.with_vocabulary(vocabulary(protocols("uniseg"))), **changes)
 
     def with_vocabulary(self, words: Vocabulary) -> "Config":
@@ -156,9 +144,10 @@ class UniSeg(nn.Module):
         super().__init__()
         self.config, self.backbone = config, network
         features, tasks = network.bottleneck_channels, len(config.tasks)
-        grid = tuple(n // step for n, step in zip(config.patch, network.divisor, strict=True))
         width = config.fuse_width or (features + tasks) // 4
-        self.prompt = UniversalPrompt(features, tasks, grid=grid, width=width)
+        self.prompt = UniversalPrompt(
+            features, tasks, width=width, patch=config.patch, divisor=network.divisor
+        )
         widths = network.level_channels[:1]
         if config.deep_supervision:  # all decoder levels but the deepest
             widths = network.level_channels[: max(1, len(network.level_channels) - 2)]
@@ -190,21 +179,11 @@ class UniSeg(nn.Module):
             return torch.cat([self._answer(features, prompts, number) for number in numbers], 1)
         own = prompts[torch.arange(len(task), device=task.device), task.long()]
         levels = self._decode(features, own[:, None])
-        maps = tuple(self._place(logits, task) for logits in levels)
+        maps = tuple(in_own_channels(logits, task, self.config.tasks) for logits in levels)
         return maps if self.training and self.config.deep_supervision else maps[0]
 
     def encode(self, image: Image) -> tuple[list[Tensor], Float[Tensor, "B T h w d"]]:
-        """Return the features of every level and the prompts of every task.
-
-        Raises:
-            ValueError: The image has another size than the patch.
-        """
-        if tuple(image.shape[2:]) != self.config.patch:
-            raise ValueError(
-                f"images must have the {self.config.patch} voxels of the patch that the prompt "
-                f"was made for, not {tuple(image.shape[2:])}; use windows of that size, or build "
-                "and train with another patch."
-            )
+        """Return the features of every level and the prompts of every task."""
         features = self.backbone.encode(image)
         return features, self.prompt(features[-1])
 
@@ -221,47 +200,22 @@ class UniSeg(nn.Module):
             return logits
         return one_versus_rest(torch.cat((logits, torch.zeros_like(logits[:, :1])), 1))
 
-    def _place(self, logits: Tensor, task: Task) -> Logits:
-        """Put the first channels of each sample where the vocabulary has its task."""
-        out = logits.new_zeros(len(logits), len(self.config.classes), *logits.shape[2:])
-        for number in task.unique().tolist():
-            rows = (task == number).nonzero()[:, 0]
-            columns = torch.tensor(task_columns(self.config.tasks, number), device=task.device)
-            out[rows[:, None], columns] = logits[rows, : len(columns)]
-        return out
-
 
 def build(config: Config) -> UniSeg:
     """Build the network; it keeps the configuration as ``model.config``.
 
     Raises:
-        ValueError: No tasks, a backbone that takes no prompt, or a patch that its bottleneck does
-            not divide.
+        ValueError: No tasks, a backbone that takes no prompt, or a patch that it cannot halve.
     """
     if not config.tasks:
         raise ValueError("UniSeg needs tasks, got none; use Config.with_vocabulary or quick().")
-    network = unet(config, prompt_channels=1)
-    if any(side % step for side, step in zip(config.patch, network.divisor, strict=True)):
-        raise ValueError(
-            f"the prompt needs patch sides that are multiples of {network.divisor}, not "
-            f"{config.patch}; change the patch."
-        )
-    return UniSeg(network, config)
+    return UniSeg(unet(config, prompt_channels=1), config)
 
 
 def unet(config: Config, *, prompt_channels: int) -> UNet3d:
-    """Build the backbone, whose decoder takes so many channels behind the bottleneck's.
-
-    Raises:
-        ValueError: The configuration names a backbone that takes no prompt.
-    """
-    if config.backbone not in UNETS:
-        raise ValueError(
-            f"UniSeg's decoder must take a prompt, got {config.backbone!r}; choose one of {UNETS}."
-        )
+    """Return the backbone of a configuration."""
     own = {"strides": config.strides} if config.strides else {}
-    made = backbone(config.backbone, config.channels, prompt_channels=prompt_channels, **own)
-    return cast(UNet3d, made)
+    return prompted_unet(config.backbone, config.channels, prompt_channels=prompt_channels, **own)
 
 
 def step(model: nn.Module, batch: Batch) -> Tensor:
@@ -275,7 +229,8 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
     total = output[0].new_zeros(())
     for weight, logits in zip(weights, levels, strict=True):
         h, w, d = (f // c for f, c in zip(batch.image.shape[2:], logits.shape[2:], strict=True))
-        thin = replace(batch, target=batch.target[:, :, ::h, ::w, ::d])
+        image, target = (x[:, :, ::h, ::w, ::d] for x in (batch.image, batch.target))
+        thin = replace(batch, image=image, target=target)
         background = torch.zeros_like(logits[:, :1])
         loss = own_task_loss(logits, background, thin, exclusive=config_of(model).exclusive)
         total = total + loss * (weight / sum(weights))
@@ -334,9 +289,9 @@ CARD = Card(
         "Every sample is decoded with the prompt of its own task; the original takes the task of "
         "the first sample for the whole batch, and fills each batch from one task.",
         "AdamW with a cosine in place of SGD (1e-2, polynomial decay).",
-        "One input channel; the original has a first convolution each for 1, 2 and 4 modalities.",
+        "One input channel, spacing and intensity window; the original has a first convolution "
+        "each for 1, 2 and 4 modalities and plans the rest per task.",
         "Kernels are 3x3x3 throughout; the original's first level has 3x3x1.",
-        "One spacing and intensity window for all tasks; the original plans them per task.",
         "A task whose regions overlap has a sigmoid of each class against the background; all "
         "published tasks have a softmax.",
         "The Dice of a class is taken over each sample, not over the batch, and not over the "
