@@ -73,7 +73,8 @@ def transformers_text(path: str | Path) -> TextEncoder:
 
     Raises:
         ModuleNotFoundError: transformers is not installed.
-        ValueError: There is no such folder, the model has a decoder, or weights are missing.
+        ValueError: There is no such folder, the model has a decoder or (other than
+            CLIP) an image side, or weights are missing.
     """
     _package("transformers")
     from transformers import AutoConfig, AutoTokenizer
@@ -84,6 +85,11 @@ def transformers_text(path: str | Path) -> TextEncoder:
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if getattr(config, "is_encoder_decoder", False):
         raise ValueError(f"{folder.name} has a decoder; give an encoder, such as BERT or CLIP.")
+    if hasattr(config, "vision_config") and config.model_type != "clip":
+        raise ValueError(
+            f"{folder.name} has an image side, which only CLIP may have here, not "
+            f"{config.model_type}; save its text model in a folder of its own."
+        )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model, pooling = _transformers_model(folder, config)
 
@@ -133,7 +139,8 @@ def open_clip_text(path: str | Path, architecture: str) -> TextEncoder:
 
     Args:
         path: Checkpoint file, such as ``open_clip_pytorch_model.bin``.
-        architecture: open_clip's name of its network, such as ``"ViT-B-32"``.
+        architecture: open_clip's name of its network, such as ``"ViT-B-32"``; OpenAI's own weights
+            are of ``"ViT-B-32-quickgelu"``, which fits the same file and gives other vectors.
 
     Raises:
         ModuleNotFoundError: The extra ``text`` is not installed.
