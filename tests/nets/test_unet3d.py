@@ -88,15 +88,3 @@ def test_a_prompt_channel_widens_the_first_layer_of_the_decoder_alone(make) -> N
     features = prompted.encode(IMAGE[:, :, :8, :8])
     wider = torch.cat((features[-1], torch.ones_like(features[-1][:, :1])), 1)
     assert prompted.decode([*features[:-1], wider])[0].shape == (2, 4, 8, 8, 8)
-
-
-@pytest.mark.parametrize("make", [UNet3d, lean_unet3d, half_unet3d])
-def test_a_prompt_channel_widens_the_first_layer_of_the_decoder_alone(make) -> None:
-    plain, prompted = make(1, (4, 6, 8)), make(1, (4, 6, 8), prompt_channels=1)
-    shapes = [{k: v.shape for k, v in net.state_dict().items()} for net in (plain, prompted)]
-    assert shapes[0].keys() == shapes[1].keys()
-    changed = [name for name in shapes[0] if shapes[0][name] != shapes[1][name]]
-    assert changed == ["decoder.ups.0.conv.weight"]
-    features = prompted.encode(IMAGE[:, :, :8, :8])
-    wider = torch.cat((features[-1], torch.ones_like(features[-1][:, :1])), 1)
-    assert prompted.decode([*features[:-1], wider])[0].shape == (2, 4, 8, 8, 8)
