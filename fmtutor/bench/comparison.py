@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fmtutor.bench.completion import CompletedSource, completed_sources
 from fmtutor.bench.machine import machine
 from fmtutor.bench.training import WEIGHTS_FILE, Recipe, described, recipe_with, train_recipe
 from fmtutor.core.ask import Classes
@@ -37,6 +38,7 @@ from fmtutor.core.tables import lookup
 from fmtutor.data.anatomy import table_parts
 from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES, TARGET, region_of
+from fmtutor.data.patches import Source
 from fmtutor.data.regions import Region
 from fmtutor.data.samples import load_sample
 from fmtutor.data.shelf import virtual_cases
@@ -76,6 +78,8 @@ SYSTEMS: dict[str, Callable[[], Recipe]] = {
     "suprem": lambda: _recipe("suprem"),
 }
 """Name in the tables to its recipe."""
+FIRST = {"suprem": "masked"}
+"""Systems that learn from completed labels, and whose answers complete them."""
 TALK = ("med3d", "dodnet", "clip_driven", "multitalent", "uniseg", "suprem", "hermes", "masked")
 """The systems of the talk's row, in the order of their years; ``masked`` is FSEFT."""
 
@@ -104,7 +108,8 @@ def run_system(
     if path.exists() and read_json(path)["recipe"] == wanted:
         return path
     began = time.perf_counter()
-    model = trained(recipe, seed=seed, folder=folder)
+    sources = completed_by_first(name, seed=seed, folder=folder, steps=steps)
+    model = trained(recipe, seed=seed, folder=folder, sources=sources)
     training = history_frame(folder)
     scores = score_unseen(recipe, model, cases=cases)
     write_json(path, {
@@ -117,10 +122,29 @@ def run_system(
     return path
 
 
-def trained(recipe: Recipe, *, seed: int, folder: Path) -> torch.nn.Module:
+def completed_by_first(
+    name: str, *, seed: int, folder: Path, steps: int | None
+) -> list[CompletedSource] | None:
+    """Return the completed cases of a system that learns from such; None for all others.
+
+    The first model lies in a sibling folder, ``NAME-SEED``; without weights there, it is trained.
+    """
+    if name not in FIRST:
+        return None
+    first, first_folder = SYSTEMS[FIRST[name]](), folder.parent / f"{FIRST[name]}-{seed}"
+    if steps is not None:
+        first = replace(first, config=replace(first.config, steps=steps))
+    if not (first_folder / WEIGHTS_FILE).exists():
+        trained(first, seed=seed, folder=first_folder)
+    return completed_sources(first, first_folder, folder / "completed")
+
+
+def trained(
+    recipe: Recipe, *, seed: int, folder: Path, sources: Sequence[Source] | None = None
+) -> torch.nn.Module:
     """Train into a folder (or find it trained) and return the network."""
 
-    for _ in train_recipe(recipe, folder=folder, seed=seed):
+    for _ in train_recipe(recipe, folder=folder, seed=seed, sources=sources):
         pass
     model = paradigm(recipe.system).build(recipe.config)
     load_weights(model, folder / WEIGHTS_FILE)

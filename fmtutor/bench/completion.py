@@ -157,7 +157,7 @@ class CompletedSource:
                  fingerprint(self.source.protocol), str(case.image.shape))  # fmt: skip
         digest = hashlib.sha256("\x1f".join(texts).encode())
         for array in (case.image.astype(np.float32), drawn, case.affine.astype(np.float64)):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -234,7 +234,7 @@ def _compared(
 
 def _mask(case: Case, region: Region) -> np.ndarray:
     ids = [number for number, structure in case.table.items() if structure in region.structures]
-    return np.isin(case.labels, ids)
+    return np.isin(case.labels, ids)  # type: ignore[arg-type]
 
 
 def _store(made: Completion, path: Path) -> None:
@@ -244,4 +244,4 @@ def _store(made: Completion, path: Path) -> None:
 
 def _read(path: Path) -> Completion:
     with np.load(path) as file:
-        return Completion(**{name: file[name] for name in file.files})
+        return Completion(labels=file["labels"], suspicion=file["suspicion"])

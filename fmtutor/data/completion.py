@@ -71,8 +71,8 @@ def cells(protocol: Protocol) -> tuple[Cell, ...]:
     """
     groups: dict[tuple[int, ...], set[str]] = {}
     for structure in sorted(frozenset().union(*(r.structures for r in protocol.regions))):
-        rows = (n for n, region in enumerate(protocol.regions) if structure in region.structures)
-        groups.setdefault(tuple(rows), set()).add(structure)
+        holders = tuple(n for n, r in enumerate(protocol.regions) if structure in r.structures)
+        groups.setdefault(holders, set()).add(structure)
     found = []
     for rows, structures in sorted(groups.items()):
         called = [protocol.regions[row].name for row in rows]
