@@ -18,12 +18,14 @@ from fmtutor.cli.predict import Predict
 from fmtutor.cli.run import Run
 from fmtutor.cli.samples import Samples
 from fmtutor.cli.train import Train
+from fmtutor.cli.weights import Weights
 
 COMMANDS: dict[str, Callable[..., "Command"]] = {
     "doctor": Doctor,
     "samples": Samples,
     "train": Train,
     "predict": Predict,
+    "weights": Weights,
     "run": Run,
 }
 

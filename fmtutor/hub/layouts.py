@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from fmtutor.core.tables import lookup
 from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.resnet3d import DEPTHS, ResNetEncoder
+
+COUNTER = ".num_batches_tracked"
+"""A batch norm's step counter: files from before torch 0.4.1 lack it, and no output needs it."""
 
 NC_ND = "CC BY-NC-ND 4.0"
 CLIP_DRIVEN = "https://huggingface.co/ljwztc/CLIP-Driven-Universal-Model"
@@ -73,13 +77,18 @@ def slots(entry: Published, module: nn.Module) -> dict[str, Slot]:
 
 @cache
 def slots_of(name: str) -> dict[str, Slot]:
-    """Return `slots` of a published checkpoint; the module is built once and let go.
+    """Return `slots` of a published checkpoint, from a module without values where that is built.
 
     Raises:
         ValueError: There is no such name.
     """
     entry = lookup(PUBLISHED, name, "published checkpoint")
-    return slots(entry, entry.build())
+    try:
+        with torch.device("meta"):
+            module = entry.build()
+    except (RuntimeError, NotImplementedError):  # MONAI's Swin UNETR reads numbers as it is built
+        module = entry.build()
+    return slots(entry, module)
 
 
 def _medicalnet(depth: int) -> Published:

@@ -26,9 +26,6 @@ CONTAINERS = ("net", "state_dict")
 PREFIXES = ("module.", "backbone.")
 """What wrappers put before a name: DataParallel, and systems that call their network so."""
 
-COUNTER = ".num_batches_tracked"
-"""A batch norm's step counter: files from before torch 0.4.1 lack it, and no output needs it."""
-
 CONVERTED = "published"
 """Entry in the header of a file that `fmtutor.hub.convert` made: the published name."""
 
@@ -74,10 +71,9 @@ def load(name: str, path: str | Path) -> nn.Module:
     module, found, report = _matched(name, path)
     if not report.ok:
         raise ValueError(f"{report.text(most=20)}\nGet the file from {PUBLISHED[name].source}.")
-    own = module.state_dict()
-    module.load_state_dict(
-        {ours: found[theirs].reshape(own[ours].shape) for theirs, ours in report.names.items()}
-    )
+    own = module.state_dict()  # stands in for step counters alone: nothing else may be missing
+    arrived = {ours: found[key].reshape(own[ours].shape) for key, ours in report.names.items()}
+    module.load_state_dict(own | arrived)
     return module.eval()
 
 
@@ -103,9 +99,6 @@ def _matched(name: str, path: str | Path) -> tuple[nn.Module, dict[str, Tensor],
     left_out = [key for key in found if key.startswith(entry.dropped)] if entry.dropped else []
     found = {key: value for key, value in found.items() if key not in left_out}
     expected = slots(entry, module)
-    for key, slot in expected.items():
-        if key.endswith(COUNTER):
-            found.setdefault(key, torch.zeros(slot.shape, dtype=torch.long))
     report = compare(
         name,
         expected,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fmtutor.hub.layouts import PUBLISHED, Slot, slots_of
+from fmtutor.hub.layouts import COUNTER, PUBLISHED, Slot, slots_of
 
 ALIKE = 0.9
 """Share of a layout's tensors from which a file counts as nearly of that layout."""
@@ -78,7 +78,7 @@ def compare(
     """
     both = expected.keys() & found.keys()
     fit = {key for key in both if tuple(found[key].shape) == expected[key].shape}
-    missing = tuple(sorted(expected.keys() - both))
+    missing = tuple(sorted(key for key in expected.keys() - both if not key.endswith(COUNTER)))
     unexpected = tuple(sorted(found.keys() - both))
     clashes = tuple(
         f"{key} is {tuple(found[key].shape)}, should be {expected[key].shape}"
@@ -121,12 +121,16 @@ def likely(name: str, found: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Name the published checkpoints whose layout a file has, or nearly has."""
     scores = {}
     for other, entry in PUBLISHED.items():
-        table = slots_of(other)
-        names = {key for key in found if not (entry.dropped and key.startswith(entry.dropped))}
-        good = sum(
-            key in found and tuple(found[key].shape) == slot.shape for key, slot in table.items()
-        )
-        scores[other] = good / len(table.keys() | names)
+        shapes = {
+            key: slot.shape for key, slot in slots_of(other).items() if not key.endswith(COUNTER)
+        }
+        names = {
+            key
+            for key in found
+            if not key.endswith(COUNTER) and not (entry.dropped and key.startswith(entry.dropped))
+        }
+        good = sum(key in names and tuple(found[key].shape) == shapes[key] for key in shapes)
+        scores[other] = good / len(shapes.keys() | names)
     if whole := [other for other, score in scores.items() if score == 1 and other != name]:
         return (f"its tensors are those of {' or '.join(whole)}: ask for that name",)
     best = max(scores, key=lambda other: scores[other])

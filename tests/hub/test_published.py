@@ -7,7 +7,6 @@ from monai.networks.nets.resnet import ResNet as MonaiResNet
 from torch import Tensor
 
 from fmtutor.hub import load
-from fmtutor.hub.published import PUBLISHED
 from fmtutor.nets.resnet3d import ResNetEncoder
 
 
@@ -111,4 +110,3 @@ def test_a_missing_file_and_an_unknown_name_say_what_to_do(tmp_path: Path) -> No
         load("medicalnet-10", tmp_path / "none.pth")
     with pytest.raises(ValueError, match="unknown published checkpoint"):
         load("medicalnet-11", tmp_path / "none.pth")
-    assert len(PUBLISHED) == 7
