@@ -72,19 +72,27 @@ def real_scores(model: nn.Module, module: ModuleType) -> dict[str, Any]:
     return scores
 
 
-def card_for(folder: Path, name: str, scores: dict[str, Any]) -> dict[str, Any]:
-    """Return the card of a training folder."""
+def card_for(
+    folder: Path, name: str, scores: dict[str, Any], made_by: str | None = None
+) -> dict[str, Any]:
+    """Return the card of a training folder; ``made_by`` is the command that trained it."""
     recipe, history = read_json(folder / RECIPE_FILE), history_frame(folder)
     return {
         "name": name, "recipe": recipe, "sources": {"torso": source_sha256s("torso")},
         "training_seconds": round(float(history["seconds"].sum()), 1), "steps": len(history),
         "scores": scores, "limits": list(LIMITS), "machine": machine(), "licence": "Apache-2.0",
-        "made_by": f"fmtutor train {name}; python -m fmtutor.bench.ship FOLDER --name {name}",
+        "made_by": f"{made_by or f'fmtutor train {name}'}; "
+        f"python -m fmtutor.bench.ship FOLDER --name {name}",
     }  # fmt: skip
 
 
-def ship(folder: Path, name: str) -> Path:
+def ship(folder: Path, name: str, made_by: str | None = None) -> Path:
     """Store a training folder's weights in fp16 with their card; the stored ones are scored.
+
+    Args:
+        folder: What the training wrote.
+        name: Of the shipped model.
+        made_by: The command that trained it; default ``fmtutor train NAME``.
 
     Returns:
         The path of the card.
@@ -93,7 +101,7 @@ def ship(folder: Path, name: str) -> Path:
     path = weights_folder() / f"{name}.safetensors"
     save_weights(model, path, dtype="fp16", metadata={"name": name})
     load_weights(model, path)  # what is scored is what is stored, rounding included
-    card = card_for(folder, name, real_scores(model, module))
+    card = card_for(folder, name, real_scores(model, module), made_by)
     card["weights_sha256"], card["parameters"] = (
         sha256_of(path),
         sum(p.numel() for p in model.parameters()),
@@ -107,8 +115,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Store a trained model with its card.")
     parser.add_argument("folder", type=Path, help="what `fmtutor train` wrote")
     parser.add_argument("--name", required=True, help="name of the shipped model")
+    parser.add_argument("--made-by", help="the command that trained it, for the card")
     options = parser.parse_args()
-    print(ship(options.folder, options.name))
+    print(ship(options.folder, options.name, options.made_by))
 
 
 if __name__ == "__main__":
