@@ -168,9 +168,8 @@ def _write_names(figure: Figure, axes: Axes, names: tuple[str, ...], places: np.
 
 def _free_place(text: Annotation, frame: BboxBase, taken: list[Bbox]) -> tuple[int, int]:
     for across, up in _PLACES:
-        text.set_position((across, up))
-        text.set_horizontalalignment(_ANCHOR[int(np.sign(across))][0])
-        text.set_verticalalignment(_ANCHOR[int(np.sign(up))][1])
+        (side, _), (_, level) = _ANCHOR[int(np.sign(across))], _ANCHOR[int(np.sign(up))]
+        text.set(position=(across, up), horizontalalignment=side, verticalalignment=level)
         box = text.get_window_extent()
         inside = frame.x0 < box.x0 and box.x1 < frame.x1
         if inside and not any(box.overlaps(other) for other in taken):

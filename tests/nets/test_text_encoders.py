@@ -115,6 +115,7 @@ def test_a_missing_package_names_the_remedy(monkeypatch, tmp_path):
             build()
 
 
+@pytest.mark.slow
 def test_open_clip_encodes_from_a_local_checkpoint(tmp_path):
     open_clip = pytest.importorskip("open_clip")
     torch.manual_seed(0)
