@@ -26,7 +26,7 @@ def test_task_prompts_are_what_the_decoder_is_given_and_leave_the_mode_as_it_was
     assert model.training
     assert prompts.shape == (2, 4, 2, 2)
     model(IMAGE, torch.tensor([1]))
-    torch.testing.assert_close(prompts[1:], given[0])
+    torch.testing.assert_close(prompts[1:] * model.config.prompt_scale, given[0])
 
 
 def test_a_task_more_leaves_the_old_answers_and_adds_few_parameters() -> None:
