@@ -146,12 +146,12 @@ def heads_of(model: nn.Module) -> list[nn.Module]:
 
 
 def parameter_groups(model: nn.Module, *, lr: float, head_lr: float) -> list[dict[str, Any]]:
-    """Return groups for the optimiser: the rest, and the heads at their own rates.
+    """Return groups for the optimiser: the rest, and the parts with rates of their own.
 
-    A head's rate is ``head_lr`` times its attribute ``rate``, where it has one.
+    These are the heads and every module with an attribute ``rate``, a factor on ``head_lr``.
     """
     heads: dict[float, dict[int, nn.Parameter]] = {}
-    for head in heads_of(model):
+    for head in (m for m in model.modules() if hasattr(m, "expect") or hasattr(m, "rate")):
         group = heads.setdefault(float(getattr(head, "rate", 1.0)), {})
         group.update({id(parameter): parameter for parameter in head.parameters()})
     taken = {key for group in heads.values() for key in group}

@@ -21,6 +21,10 @@ TaskTokens = Int[Tensor, "B N"]
 """Rows of the task tables that each sample asks for; the null row fills a shorter list up."""
 
 
+START = 0.1
+"""Factor on the last layer of each branch of a block at the start."""
+
+
 class CrossAttention(nn.Module):
     """Multi-head attention from one set of tokens to another, each behind its own layer norm."""
 
@@ -58,7 +62,14 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class PriorBlock(nn.Module):
-    """Tokens read the image, then the image reads the tokens."""
+    """Tokens read the image, then the image reads the tokens.
+
+    What a block adds starts small, so that a U-Net with fusion starts as one without.
+    """
+
+    rate = 0.025
+    """Learning rate relative to that of a head, see `fmtutor.bench.training`: attention does not
+    survive the steps that AdamW takes at a convolution's rate."""
 
     def __init__(self, width: int, head_width: int) -> None:
         super().__init__()
@@ -66,6 +77,11 @@ class PriorBlock(nn.Module):
         self.read_tokens = CrossAttention(width, head_width)
         self.token_mlp = nn.Sequential(nn.LayerNorm(width), *mlp(width, 4 * width, width))
         self.image_mlp = nn.Sequential(nn.LayerNorm(width), *mlp(width, 4 * width, width))
+        last = (self.read_image.out, self.read_tokens.out, self.token_mlp[-1], self.image_mlp[-1])
+        with torch.no_grad():
+            for layer in last:
+                layer.weight *= START  # type: ignore[operator]
+                layer.bias *= START  # type: ignore[operator]
 
     def forward(
         self,
@@ -105,8 +121,8 @@ class PriorFusion(nn.Module):
         super().__init__()
         self.task_table = nn.Parameter(torch.empty(classes + 1, width))
         self.modality_table = nn.Parameter(torch.empty(modalities + 1, modality_tokens, width))
-        for table in (self.task_table, self.modality_table):
-            nn.init.xavier_uniform_(table)
+        nn.init.normal_(self.task_table)  # far apart: classes must have different weights soon
+        nn.init.xavier_uniform_(self.modality_table)
         self.blocks = nn.ModuleList(PriorBlock(width, head_width) for _ in range(blocks))
 
     def forward(

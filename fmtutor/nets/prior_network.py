@@ -133,6 +133,7 @@ class PosteriorClassifier(nn.Module):
             if isinstance(part, nn.Linear):
                 nn.init.xavier_uniform_(part.weight)
                 nn.init.zeros_(part.bias)
+        self.vector.rate = 0.05  # type: ignore[assignment]  # as for `PriorBlock`
         self.bias = ClassBias(classes)
 
     def forward(

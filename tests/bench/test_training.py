@@ -132,3 +132,15 @@ def test_fmtutor_train_killed_at_a_random_step_ends_with_the_same_weights(sample
     subprocess.run(_train_command(killed), env=environment, check=True)
     whole, resumed = (load_file(tmp_path / run / WEIGHTS_FILE) for run in ("whole", "killed"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_part_with_a_rate_of_its_own_is_trained_at_that_factor_of_the_heads() -> None:
+    model = paradigm("hermes").build(paradigm("hermes").Config.tiny())
+    groups = parameter_groups(model, lr=1.0, head_lr=10.0)
+    rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert len(rate_of) == sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    assert rate_of[id(model.classifier.bias.bias)] == 10.0
+    assert rate_of[id(next(model.classifier.vector.parameters()))] == 0.5
+    place = model.unet.places[0]
+    assert rate_of[id(place.task_table)] == 1.0
+    assert {rate_of[id(p)] for p in place.blocks.parameters()} == {0.25}
