@@ -82,6 +82,8 @@ FIRST = {"suprem": "masked"}
 """Systems that learn from completed labels, and whose answers complete them."""
 TALK = ("med3d", "dodnet", "clip_driven", "multitalent", "uniseg", "suprem", "hermes", "masked")
 """The systems of the talk's row, in the order of their years; ``masked`` is FSEFT."""
+READINGS = ("masked", "naive", "one_centre", "multitalent", "med3d")
+"""Five ways to read partial labels: notebook 02."""
 
 
 def run_system(
@@ -204,13 +206,22 @@ def scoring_region(name: str, case: Case) -> Region | None:
     return Region.of(name, *parts) if parts else None
 
 
-def results_frame(results: Path) -> pd.DataFrame:
-    """Return all results of a folder as one frame: a row per system, seed, case, structure."""
+def results_frame(results: Path, systems: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return results of a folder as one frame: a row per system, seed, case, structure.
+
+    Args:
+        results: Folder of ``SYSTEM-SEED.json``.
+        systems: Which systems; None is all that are there.
+
+    Raises:
+        ValueError: The folder has no result of these systems.
+    """
     frames = []
     for path in sorted(results.glob("*-*.json")):
         result = read_json(path)
-        frame = pd.DataFrame(result["scores"])
-        frames.append(frame.assign(system=result["name"], seed=result["recipe"]["seed"]))
+        if systems is None or result["name"] in systems:
+            frame = pd.DataFrame(result["scores"])
+            frames.append(frame.assign(system=result["name"], seed=result["recipe"]["seed"]))
     if not frames:
         raise ValueError(
             f"no result in {results}; make them with benchmarks/partial_labels/run.py."

@@ -26,6 +26,11 @@ COLOURS = {
     "one_centre": "#7f7f7f",
     "multitalent": "#2166ac",
     "med3d": "#e08214",
+    "dodnet": "#8073ac",
+    "clip_driven": "#d6604d",
+    "uniseg": "#35978f",
+    "suprem": "#bf812d",
+    "hermes": "#c51b7d",
 }
 """System to its colour."""
 CONTRADICTED = ("liver", "aorta")
@@ -116,11 +121,13 @@ def contradicted(frame: pd.DataFrame, names: Sequence[str] = CONTRADICTED) -> pd
     return table.swaplevel(axis=1).sort_index(axis=1).loc[present(own)]
 
 
-def cost_frame(results: Path) -> pd.DataFrame:
+def cost_frame(results: Path, systems: Sequence[str] | None = None) -> pd.DataFrame:
     """Return a row per system: seeds, steps, patches a step, parameters, training minutes."""
     rows = []
     for path in sorted(results.glob("*-*.json")):
         result = read_json(path)
+        if systems is not None and result["name"] not in systems:
+            continue
         config = result["recipe"]["config"]
         rows.append({
             "system": result["name"], "steps": config["steps"], "patches a step": config["batch"],
