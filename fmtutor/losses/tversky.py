@@ -52,6 +52,7 @@ def partial_tversky_loss(
     *,
     bce_weight: int | float = 1.0,
     tversky_weight: int | float = 1.0,
+    present_only: bool = False,
 ) -> Float[Tensor, ""]:
     """Return cross-entropy plus adaptive Tversky, each a mean over the known (sample, class) pairs.
 
@@ -61,6 +62,7 @@ def partial_tversky_loss(
         known: Which pairs are annotated. Nothing known gives exactly 0, with zero gradients.
         bce_weight: Weight of the voxel-mean binary cross-entropy.
         tversky_weight: Weight of the Tversky loss.
+        present_only: Take Tversky only over pairs with a voxel of the class in the patch.
 
     Raises:
         ValueError: Shapes disagree.
@@ -75,6 +77,12 @@ def partial_tversky_loss(
         )
     bce, overlap, predicted, true = pair_sums(logits, target, known).sum(2)  # (P,) each
     voxels = logits[0, 0].numel()
-    losses = bce_weight * bce / voxels
-    losses = losses + tversky_weight * adaptive_tversky(overlap, predicted, true=true)
-    return losses.sum() / max(len(losses), 1)
+    terms = adaptive_tversky(overlap, predicted, true=true)
+    if present_only:
+        terms = terms[true > 0]
+    return bce_weight * _mean(bce / voxels) + tversky_weight * _mean(terms)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Return the mean; of nothing, an attached 0."""
+    return values.sum() / max(len(values), 1)

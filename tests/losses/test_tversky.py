@@ -82,3 +82,15 @@ def test_the_gradient_agrees_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(
         lambda z: partial_tversky_loss(z, target, known), logits.requires_grad_()
     )
+
+
+def test_classes_absent_from_the_patch_can_be_left_to_the_cross_entropy() -> None:
+    logits, target, _ = _batch()
+    known, alone = torch.ones(2, 2, dtype=torch.bool), {"bce_weight": 0.0}
+    every = partial_tversky_loss(logits, target, known, **alone)
+    present = partial_tversky_loss(logits, target, known, present_only=True, **alone)
+    pairs = target.flatten(2).any(2)[known]
+    assert not bool(pairs.all())
+    costs_one = float(len(pairs) - pairs.sum())
+    expected = (every * len(pairs) - costs_one) / pairs.sum()
+    torch.testing.assert_close(present, expected)
