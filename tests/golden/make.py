@@ -3,8 +3,10 @@
     python -m tests.golden.make clip-driven-swin FOLDER
 
 FOLDER is a clone of the original's repository, kept outside this one; nothing of it is copied.
-The published weights were trained under MONAI 0.9; the originals bring their own Swin UNETR with
-the patch merging of that time, on MONAI's convolution blocks. SuPreM's SegResNet is MONAI's own.
+The originals bring their own Swin UNETR, with the patch merging of MONAI 0.9, on MONAI's
+convolution blocks; SuPreM's SegResNet is MONAI's own. The committed numbers were made with MONAI
+0.9.0 first on the path (``pip install --no-deps --target ELSEWHERE monai==0.9.0``), and MONAI 1.6.1
+gives the same: only its own Swin UNETR has changed.
 """
 
 import argparse
