@@ -38,6 +38,8 @@ CHUNK = {"cpu": 4096, "cuda": 131_072}
 
 Features = Float[Tensor, "B C H W D"]
 Parameters = Float[Tensor, "B K P"]
+Maps = Float[Tensor, "B KO H W D"]
+"""K heads of O outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ class HeadController(nn.Linear):
 
 def plain_dynamic_head(
     features: Features, theta: Parameters, *, shape: HeadShape | None = None
-) -> Logits:
+) -> Maps:
     """Apply generated heads in the published form: repeat the features, convolve in groups.
 
     Args:
@@ -155,7 +157,7 @@ def dynamic_head(
     *,
     shape: HeadShape | None = None,
     fused: bool = False,
-) -> Logits:
+) -> Maps:
     """Apply generated heads in the lean form, equal to `plain_dynamic_head`.
 
     Args:
