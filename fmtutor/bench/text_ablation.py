@@ -52,7 +52,7 @@ FEW = 4
 """Cases that teach the added classes."""
 FEW_FROM = 100
 """First index of these patients; scored patients count from 0."""
-FEW_STEPS = 250
+FEW_STEPS = 200
 """Steps of the extension."""
 FEW_LR = 5e-4
 """Its peak learning rate, a quarter of the first training's."""
@@ -75,7 +75,7 @@ def run_text(
     results: Path,
     steps: int | None = None,
     few_steps: int = FEW_STEPS,
-    cases: int = 4,
+    cases: int = 3,
 ) -> Path:
     """Train, extend and ask one sort of vectors with one seed; a finished result is kept.
 

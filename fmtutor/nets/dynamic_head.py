@@ -98,7 +98,7 @@ class HeadController(nn.Linear):
         shape: Sizes of the head.
     """
 
-    rate = 0.03
+    rate = 0.01
     """Learning rate relative to that of a linear head (`fmtutor.bench.training`): a generated
     weight moves by the sum over hundreds of inputs."""
 

@@ -262,7 +262,8 @@ def add_classes(model: ClipDriven, names: Sequence[str]) -> ClipDriven:
     """Return the same network with further classes: new vectors, not one new parameter.
 
     Args:
-        model: A network of `build`; it is left as it is, its tensors are shared.
+        model: A network of `build`; it is left as it is. Its own vectors are kept, also where they
+            came from a checkpoint; the new ones are those of ``config.text``.
         names: Classes of its bank that it does not have yet.
 
     Raises:
@@ -273,9 +274,10 @@ def add_classes(model: ClipDriven, names: Sequence[str]) -> ClipDriven:
         raise ValueError(f"new classes must be new, but the model has {there}; leave them out.")
     wider = replace(config, classes=(*config.classes, *names))
     grown = build(wider)
-    state = {key: value for key, value in model.state_dict().items() if key != "embedding"}
-    grown.load_state_dict(state, strict=False)
-    return grown.train(model.training)
+    state = model.state_dict()
+    new = grown.embedding[len(config.classes) :].to(state["embedding"])
+    grown.load_state_dict({**state, "embedding": torch.cat([state["embedding"], new])})
+    return grown.to(new.device).train(model.training)
 
 
 def step(model: nn.Module, batch: Batch) -> Tensor:

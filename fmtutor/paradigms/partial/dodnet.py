@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fmtutor.core.ask import Ask, Classes, Part, answerable
@@ -144,8 +145,16 @@ class Config:
         return replace(self, tasks=tasks)
 
 
-class TaskController(HeadController):
-    """(pooled image, one-hot task) -> parameters of the head.
+class TaskColumns(nn.Embedding):
+    """What each task adds to the parameters of the head: the columns that one-hot vectors pick."""
+
+    rate = 0.3
+    """Learning rate relative to that of a linear head, see `fmtutor.bench.training`: a column is
+    all that a task has of its own, and it learns in its own steps alone."""
+
+
+class TaskController(nn.Module):
+    """(pooled image, one-hot task) -> parameters of the head: theta = A g + C t + c.
 
     Args:
         features: Length of the pooled image.
@@ -154,16 +163,15 @@ class TaskController(HeadController):
     """
 
     def __init__(self, features: int, tasks: int, shape: HeadShape) -> None:
-        super().__init__(features + tasks, shape)
-        self.features = features
+        super().__init__()
+        self.image = HeadController(features, shape)
+        self.task = TaskColumns(tasks, shape.count)
+        bound = (features + tasks) ** -0.5  # as a linear layer over both would start
+        nn.init.uniform_(self.task.weight, -bound, bound)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the parameters of every task's head, (B, T, P), for pooled images (B, E).
-
-        A one-hot vector picks a column of the weights, so all tasks cost one product.
-        """
-        shared = nn.functional.linear(image, self.weight[:, : self.features], self.bias)
-        return shared[:, None] + self.weight[:, self.features :].T
+    def forward(self, image: Float[Tensor, "B E"]) -> Float[Tensor, "B T P"]:
+        """Return the parameters of every task's head for pooled images."""
+        return self.image(image)[:, None] + self.task.weight
 
 
 class DodNet(nn.Module):
@@ -270,7 +278,8 @@ CARD = Card(
         "BCE and Dice are averaged over all known pairs together; the original averages samples "
         "within organ and tumour first. quick() takes Dice over present classes only.",
         "AdamW with a cosine in place of SGD (1e-2, Nesterov 0.99, polynomial decay). The "
-        "controller starts from a sensible head in its bias and moves slower than the rest.",
+        "controller starts from a sensible head in its bias; a task's column moves faster than "
+        "the rest, what reads the image slower.",
         "quick() has a small U-Net with instance norm; paper() has the published residual U-Net.",
         "The head is computed in its lean form, equal to the published one, and only for the "
         "sample's own task.",
