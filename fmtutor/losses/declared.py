@@ -43,6 +43,7 @@ def declared_softmax_loss(
     *,
     ce_weight: float = 1.0,
     dice_weight: float = 1.0,
+    present_only: bool = False,
 ) -> Float[Tensor, ""]:
     """Return cross-entropy plus soft Dice over the known classes of each sample.
 
@@ -58,7 +59,11 @@ def declared_softmax_loss(
         known: Which classes each sample annotates.
         ce_weight: Weight of the cross-entropy.
         dice_weight: Weight of the Dice loss.
+        present_only: Take Dice only over pairs with a voxel of the class in the patch.
     """
+    used = known.any(0)
+    if bool(used.any()) and not bool(used.all()):  # what no sample knows is not even computed
+        logits, target, known = logits[:, used], target[:, used], known[:, used]
     log_p = declared_log_softmax(logits, background, known)
     truth = target & known[:, :, None, None, None]
     index = torch.where(truth.any(1), 1 + truth.to(torch.uint8).argmax(1), 0)
@@ -68,6 +73,6 @@ def declared_softmax_loss(
 
     p, t = log_p[:, 1:].exp().flatten(2), truth.flatten(2).to(log_p.dtype)
     dice = 1 - (2 * (p * t).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)  # (B, L)
-    pairs = known.to(dice.dtype)
+    pairs = (known & truth.flatten(2).any(2) if present_only else known).to(dice.dtype)
     dice = (dice * pairs).sum() / pairs.sum().clamp(min=1)
     return ce_weight * cross_entropy + dice_weight * dice

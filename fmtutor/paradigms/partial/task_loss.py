@@ -6,6 +6,7 @@ inside the liver) no softmax can be right, and it has sigmoids.
 """
 
 from collections.abc import Sequence
+from itertools import count
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,7 @@ from fmtutor.losses.declared import declared_softmax_loss
 from fmtutor.losses.partial import partial_loss
 
 Tasks = tuple[tuple[str, ...], ...]
+Outputs = tuple[tuple[int, ...], ...]
 
 
 def tasks_of(words: Vocabulary, *, system: str) -> tuple[Tasks, tuple[bool, ...]]:
@@ -73,13 +75,57 @@ def one_versus_rest(logits: Float[Tensor, "B K H W D"]) -> Float[Tensor, "B N H 
     return logits[:, :-1] - torch.stack(others, dim=1)
 
 
-def in_own_channels(logits: Float[Tensor, "B N H W D"], task: Task, tasks: Tasks) -> Logits:
-    """Put the first channels of each sample where the vocabulary has its task; the rest is 0."""
+def shared_outputs(tasks: Tasks, fixed: Outputs = ()) -> Outputs:
+    """Return per task the output of a shared layer that each of its classes reads.
+
+    The layer has as many outputs as the largest task has classes. A class takes the output that
+    another task gave to its name, so that a liver is a liver in every task, and else the first
+    that is free in its task; the largest tasks choose first. Where no name is shared (the published
+    tasks of UniSeg) each task reads the first outputs in order.
+
+    Args:
+        tasks: Per task, its classes, "dataset/region".
+        fixed: Outputs of the first tasks, which have chosen before.
+
+    Example:
+        >>> shared_outputs((("a/liver", "a/tumour"), ("b/spleen", "b/tumour", "b/liver")))
+        ((2, 1), (0, 1, 2))
+    """
+    chosen = dict(enumerate(fixed))
+    home: dict[str, int] = {}
+    for number in (*chosen, *sorted(range(len(fixed), len(tasks)), key=lambda n: -len(tasks[n]))):
+        names = [full.partition("/")[2] or full for full in tasks[number]]
+        if number not in chosen:
+            chosen[number] = _choose([home.get(name) for name in names])
+        for name, output in zip(names, chosen[number], strict=True):
+            home.setdefault(name, output)
+    return tuple(chosen[number] for number in range(len(tasks)))
+
+
+def _choose(wanted: Sequence[int | None]) -> tuple[int, ...]:
+    """Give each class the output that it wants and no class before it has, or the first free."""
+    own = [n if n not in wanted[:place] else None for place, n in enumerate(wanted)]
+    free = (n for n in count() if n not in own)
+    return tuple(next(free) if n is None else n for n in own)
+
+
+def in_own_channels(
+    logits: Float[Tensor, "B N H W D"], task: Task, tasks: Tasks, outputs: Outputs
+) -> Logits:
+    """Put each sample's outputs where the vocabulary has its task; the rest is 0.
+
+    Args:
+        logits: Of a layer that all tasks share.
+        task: Of each sample.
+        tasks: Per task, its classes.
+        outputs: Per task, the channel of ``logits`` that each class reads.
+    """
     out = logits.new_zeros(len(logits), sum(map(len, tasks)), *logits.shape[2:])
     for number in task.unique().tolist():
         rows = (task == number).nonzero()[:, 0]
         columns = torch.tensor(task_columns(tasks, number), device=task.device)
-        out[rows[:, None], columns] = logits[rows, : len(columns)]
+        read = torch.tensor(outputs[number], device=task.device)
+        out[rows[:, None], columns] = logits[rows[:, None], read]
     return out
 
 
@@ -90,6 +136,7 @@ def own_task_loss(
     *,
     exclusive: Sequence[bool],
     dice_weight: float = 1.0,
+    present_only: bool = False,
 ) -> Float[Tensor, ""]:
     """Return the mean over samples of each one's own task's cross-entropy and Dice.
 
@@ -99,7 +146,9 @@ def own_task_loss(
         batch: Target and known classes on the grid of the logits, and the tasks.
         exclusive: Per task, whether it has a softmax.
         dice_weight: Weight of the Dice loss.
+        present_only: Take Dice only over classes with a voxel in the patch.
     """
+    options = {"dice_weight": dice_weight, "present_only": present_only}
     task = batch.task.long()
     soft = torch.tensor(exclusive, device=task.device)[task]
     total = logits.new_zeros(())
@@ -108,10 +157,8 @@ def own_task_loss(
             continue
         own, target, known = logits[rows], batch.target[rows], batch.known[rows]
         if is_softmax:
-            loss = declared_softmax_loss(
-                own, background[rows], target, known, dice_weight=dice_weight
-            )
+            loss = declared_softmax_loss(own, background[rows], target, known, **options)
         else:
-            loss = partial_loss(own, target, known, smooth="both", dice_weight=dice_weight)
+            loss = partial_loss(own, target, known, smooth="both", **options)
         total = total + loss * len(rows) / len(task)
     return total

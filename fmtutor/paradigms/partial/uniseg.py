@@ -11,8 +11,8 @@ is handed to the decoder as one channel more:
 The prompts see the image and each other before a task is chosen, so what two tasks share is
 learnt once; and encoder and FUSE run once however many tasks are asked, the decoder once a task.
 
-The head has a background and as many channels as the largest task has classes; task t reads the
-first K_t, as a softmax (Dice + cross-entropy) with the background that the task declares:
+The head has a background and as many channels as the largest task has classes; task t reads K_t
+of them, as a softmax (Dice + cross-entropy) with the background that the task declares:
 
     p_k = exp(z_k) / (exp(z_0) + sum_{j=1..K_t} exp(z_j)).
 
@@ -49,6 +49,7 @@ from fmtutor.paradigms.partial.task_loss import (
     in_own_channels,
     one_versus_rest,
     own_task_loss,
+    shared_outputs,
     tasks_of,
 )
 from fmtutor.paradigms.partial.votes import vote, voters_of
@@ -67,6 +68,8 @@ class Config:
     """Per task number, the names of its channels ("dataset/region"), in vocabulary order."""
     exclusive: tuple[bool, ...] = ()
     """Per task, whether its regions exclude each other: softmax then, sigmoids otherwise."""
+    outputs: tuple[tuple[int, ...], ...] = ()
+    """Per task, the class channel of the shared head that each class reads."""
     backbone: str = "half_unet3d"
     """"unet3d", "lean_unet3d" or "half_unet3d"."""
     channels: tuple[int, ...] = (24, 48, 96, 128)
@@ -77,6 +80,8 @@ class Config:
     """Features inside FUSE; 0 means a quarter of its input channels, as published."""
     prompt_scale: float = 10.0
     """Factor on the task's prompt before the decoder; 1 as published, see the CARD."""
+    present_only: bool = False
+    """Take Dice only over classes with a voxel in the patch; the published loss takes all."""
     deep_supervision: bool = False
     """Whether the coarser decoder levels have heads and losses of their own, as published."""
     spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0)
@@ -109,7 +114,7 @@ class Config:
     def quick(cls, **changes: Any) -> "Config":
         """Minutes on a CPU, on the virtual cohort."""
         centres = vocabulary([centre.protocol for centre in CENTRES.values()])
-        return replace(cls().with_vocabulary(centres), **changes)
+        return replace(cls(present_only=True).with_vocabulary(centres), **changes)
 
     @classmethod
     def gpu(cls, **changes: Any) -> "Config":
@@ -136,7 +141,7 @@ class Config:
             ValueError: A channel is shared by protocols: then it belongs to no task.
         """
         tasks, exclusive = tasks_of(words, system="uniseg")
-        return replace(self, tasks=tasks, exclusive=exclusive)
+        return replace(self, tasks=tasks, exclusive=exclusive, outputs=shared_outputs(tasks))
 
 
 class UniSeg(nn.Module):
@@ -152,7 +157,7 @@ class UniSeg(nn.Module):
         )
         # With deep supervision, all decoder levels but the deepest.
         heads = max(1, len(network.level_channels) - 2) if config.deep_supervision else 1
-        widths, classes = network.level_channels[:heads], max(map(len, config.tasks))
+        widths, classes = network.level_channels[:heads], 1 + max(map(max, config.outputs))
         self.heads = nn.ModuleList(AgainstBackground(width, classes) for width in widths)
 
     def forward(
@@ -176,7 +181,8 @@ class UniSeg(nn.Module):
             return torch.cat([self._answer(features, prompts, number) for number in numbers], 1)
         own = prompts[torch.arange(len(task), device=task.device), task.long()]
         levels = self._decode(features, own[:, None])
-        maps = tuple(in_own_channels(logits, task, self.config.tasks) for logits in levels)
+        tasks, outputs = self.config.tasks, self.config.outputs
+        maps = tuple(in_own_channels(logits, task, tasks, outputs) for logits in levels)
         return maps if self.training and self.config.deep_supervision else maps[0]
 
     def encode(self, image: Image) -> tuple[list[Tensor], Float[Tensor, "B T h w d"]]:
@@ -192,7 +198,7 @@ class UniSeg(nn.Module):
 
     def _answer(self, features: list[Tensor], prompts: Tensor, number: int) -> Tensor:
         logits = self._decode(features, prompts[:, number : number + 1])[0]
-        logits = logits[:, : len(self.config.tasks[number])]
+        logits = logits[:, list(self.config.outputs[number])]
         if not self.config.exclusive[number]:
             return logits
         return one_versus_rest(torch.cat((logits, torch.zeros_like(logits[:, :1])), 1))
@@ -220,7 +226,7 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
 
     Levels have weights 2^-l; the target is thinned to the grid of each.
     """
-    output = model(batch.image, batch.task)
+    config, output = config_of(model), model(batch.image, batch.task)
     levels = output if isinstance(output, tuple) else (output,)
     total, weights = output[0].new_zeros(()), [0.5**level for level in range(len(levels))]
     for weight, logits in zip(weights, levels, strict=True):
@@ -228,7 +234,9 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
         image, target = (x[:, :, ::h, ::w, ::d] for x in (batch.image, batch.target))
         thin = replace(batch, image=image, target=target)
         zero = torch.zeros_like(logits[:, :1])  # the logits are relative to the background
-        loss = own_task_loss(logits, zero, thin, exclusive=config_of(model).exclusive)
+        loss = own_task_loss(
+            logits, zero, thin, exclusive=config.exclusive, present_only=config.present_only
+        )
         total = total + loss * (weight / sum(weights))
     return total
 
@@ -294,7 +302,10 @@ CARD = Card(
         "A voxel belongs to a softmax class above probability 1/2; the original takes the largest.",
         "Without a task all are answered, and a bare region by the mean of its tasks; the original "
         "asks the user for one task.",
-        "quick() has a half-resolution U-Net without deep supervision.",
+        "Classes of one name read the same channel of the head in every task; the original gives each "
+        "task the first channels, which is the same for its tasks, as they share no class.",
+        "quick() has a half-resolution U-Net without deep supervision, and Dice over the classes "
+        "present in the patch only.",
         "quick() and gpu() hand the decoder ten times the prompt: AdamW moves a weight by at most "
         "the learning rate, and 300 steps of quick() with the published 1 did not come to heed it.",
     ),
