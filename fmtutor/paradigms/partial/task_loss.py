@@ -7,6 +7,7 @@ inside the liver) no softmax can be right, and it has sigmoids.
 
 from collections.abc import Sequence
 from itertools import count
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -148,7 +149,7 @@ def own_task_loss(
         dice_weight: Weight of the Dice loss.
         present_only: Take Dice only over classes with a voxel in the patch.
     """
-    options = {"dice_weight": dice_weight, "present_only": present_only}
+    options: dict[str, Any] = {"dice_weight": dice_weight, "present_only": present_only}
     task = batch.task.long()
     soft = torch.tensor(exclusive, device=task.device)[task]
     total = logits.new_zeros(())

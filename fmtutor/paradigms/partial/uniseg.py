@@ -224,7 +224,7 @@ def unet(config: Config, *, prompt_channels: int) -> UNet3d:
 def step(model: nn.Module, batch: Batch) -> Tensor:
     """Return each sample's own task's Dice + cross-entropy, averaged over samples and levels.
 
-    Levels have weights 2^-l; the target is thinned to the grid of each.
+    Levels have weights 2^-l and the target thinned to their grid.
     """
     config, output = config_of(model), model(batch.image, batch.task)
     levels = output if isinstance(output, tuple) else (output,)
@@ -297,13 +297,13 @@ CARD = Card(
         "each for 1, 2 and 4 modalities, of 3x3x1, and plans the rest per task.",
         "A task whose regions overlap has a sigmoid of each class against the background; all "
         "published tasks have a softmax.",
-        "The Dice of a class is taken over each sample, not over the batch, and not over the "
-        "background; targets of coarser levels take every n-th voxel.",
+        "Dice is taken over each sample, not the batch, without the background; targets of coarser "
+        "levels take every n-th voxel.",
         "A voxel belongs to a softmax class above probability 1/2; the original takes the largest.",
         "Without a task all are answered, and a bare region by the mean of its tasks; the original "
         "asks the user for one task.",
-        "Classes of one name read the same channel of the head in every task; the original gives each "
-        "task the first channels, which is the same for its tasks, as they share no class.",
+        "Classes of one name read the same channel of the head in every task; the original gives "
+        "each task the first channels, which is the same where no class is shared.",
         "quick() has a half-resolution U-Net without deep supervision, and Dice over the classes "
         "present in the patch only.",
         "quick() and gpu() hand the decoder ten times the prompt: AdamW moves a weight by at most "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fmtutor.nets.unet3d import UNet3d
 from fmtutor.paradigms import config_of
+from fmtutor.paradigms.partial.task_loss import shared_outputs
 from fmtutor.paradigms.partial.uniseg import UniSeg, build, unet
 
 
@@ -40,9 +41,11 @@ def add_task(
         exclusive: Whether its regions exclude each other.
     """
     old = config_of(model)
+    tasks = (*old.tasks, tuple(classes))
     config = replace(
         old,
-        tasks=(*old.tasks, tuple(classes)),
+        tasks=tasks,
+        outputs=shared_outputs(tasks, old.outputs),
         exclusive=(*old.exclusive, exclusive),
         fuse_width=model.prompt.fuse[0].conv.out_channels,
     )

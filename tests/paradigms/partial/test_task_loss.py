@@ -8,6 +8,7 @@ from fmtutor.losses.partial import partial_loss
 from fmtutor.paradigms.partial.task_loss import (
     one_versus_rest,
     own_task_loss,
+    shared_outputs,
     task_columns,
     tasks_of,
 )
@@ -26,6 +27,20 @@ def test_the_tasks_of_a_vocabulary_are_its_protocols_and_overlap_is_seen() -> No
 def test_a_shared_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match=r"uniseg\.vocabulary"):
         tasks_of(Vocabulary.shared([APART]), system="uniseg")
+
+
+def test_classes_of_one_name_share_an_output_and_no_task_reads_one_twice() -> None:
+    tasks = (("a/liver", "a/lesion"), ("b/spleen", "b/liver", "b/colon"), ("c/colon", "c/spleen"))
+    assert shared_outputs(tasks) == ((1, 0), (0, 1, 2), (2, 0))
+    assert shared_outputs((("a/x",), ("b/y", "b/z"), ("c/w",))) == ((0,), (0, 1), (0,))
+
+
+def test_a_task_that_comes_later_leaves_the_outputs_of_the_others() -> None:
+    before = shared_outputs((("a/liver", "a/lesion"), ("b/spleen",)))
+    tasks = (("a/liver", "a/lesion"), ("b/spleen",), ("c/spleen", "c/liver", "c/lesion"))
+    after = shared_outputs(tasks, before)
+    assert after[:2] == before == ((0, 1), (0,))
+    assert after[2] == (0, 2, 1), "spleen and liver had the same output: the second gets another"
 
 
 def test_the_sigmoid_of_one_versus_rest_is_the_softmax() -> None:
