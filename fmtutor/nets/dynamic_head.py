@@ -19,19 +19,17 @@ to it, values and gradients, without the repetition:
 Source: Zhang et al., DoDNet, CVPR 2021; Liu et al., CLIP-Driven Universal Model, ICCV 2023.
 """
 
-import math
-from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from fmtutor.core.axes import Known, Logits
+from fmtutor.core.axes import Known
+from fmtutor.nets.head_parameters import HeadShape
 
 CHUNK = {"cpu": 4096, "cuda": 131_072}
 """Voxels a chunk: on a CPU, 32 classes' hidden layers fit the second-level cache."""
@@ -40,88 +38,6 @@ Features = Float[Tensor, "B C H W D"]
 Parameters = Float[Tensor, "B K P"]
 Maps = Float[Tensor, "B KO H W D"]
 """K heads of O outputs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadShape:
-    """Sizes of the generated network."""
-
-    width: int = 8
-    """Features per voxel, and units of both hidden layers."""
-    outputs: int = 1
-    """Outputs of one generated network: 1 per class (CLIP-Driven), 2 per task (DoDNet)."""
-
-    @property
-    def sizes(self) -> tuple[int, int, int, int]:
-        """Units of input, hidden, hidden and output."""
-        return (self.width, self.width, self.width, self.outputs)
-
-    @property
-    def count(self) -> int:
-        """Numbers that a controller has to produce.
-
-        Example:
-            >>> HeadShape().count, HeadShape(outputs=2).count
-            (153, 162)
-        """
-        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(self.sizes))
-
-    def split(self, theta: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Cut (..., P) into three weights (..., out, in) and three biases (..., out).
-
-        All weights come first, then all biases, as published.
-
-        Raises:
-            ValueError: P is another number.
-        """
-        if theta.shape[-1] != self.count:
-            raise ValueError(
-                f"a head of {self.width} features and {self.outputs} outputs has {self.count} "
-                f"parameters, got {theta.shape[-1]}; give the controller that many outputs."
-            )
-        pairs = list(pairwise(self.sizes))
-        parts = theta.split([i * o for i, o in pairs] + [o for _, o in pairs], dim=-1)
-        weights = [
-            part.unflatten(-1, (o, i)) for part, (i, o) in zip(parts[:3], pairs, strict=True)
-        ]
-        return weights, list(parts[3:])
-
-
-class HeadController(nn.Linear):
-    """A linear layer that writes the parameters of a head.
-
-    Its bias starts as a sensible head of its own (He initialisation), which the inputs modulate:
-    from a plain linear initialisation the generated layers start so small that little gets through.
-
-    Args:
-        in_features: Length of what it reads.
-        shape: Sizes of the head.
-    """
-
-    rate = 0.01
-    """Learning rate relative to that of a linear head (`fmtutor.bench.training`): a generated
-    weight moves by the sum over hundreds of inputs."""
-
-    def __init__(self, in_features: int, shape: HeadShape) -> None:
-        super().__init__(in_features, shape.count)
-        self.outputs = shape.outputs
-        with torch.no_grad():
-            weights, biases = shape.split(self.bias)  # views
-            for weight in weights:
-                nn.init.kaiming_normal_(weight, nonlinearity="relu")
-            for bias in biases:
-                bias.zero_()
-
-    def expect(self, prior: float) -> None:
-        """Set the biases of the head's outputs so that all start from this probability.
-
-        Raises:
-            ValueError: ``prior`` is outside (0, 1).
-        """
-        if not 0 < prior < 1:
-            raise ValueError(f"prior must lie in (0, 1), not {prior}; give a share of voxels.")
-        with torch.no_grad():
-            self.bias[-self.outputs :] = math.log(prior / (1 - prior))
 
 
 def plain_dynamic_head(
@@ -190,38 +106,6 @@ def dynamic_head(
                 logits = every.index_copy(0, asked, logits)
             maps.append(logits.reshape(heads * shape.outputs, *grid))
     return torch.stack(maps)
-
-
-def finest_features(backbone: nn.Module, levels: list[Tensor]) -> Features:
-    """Decode what a backbone's ``encode`` returned, to the grid that its decoder ends on.
-
-    A backbone that works on a coarser grid and resizes its last features
-    (`fmtutor.nets.unet3d.half_unet3d`) gets the head on its own grid, and `to_input_grid` resizes
-    the logits, as its linear heads could.
-    """
-    if hasattr(backbone, "finest"):
-        return backbone.finest(levels)
-    return backbone.decode(levels)[0]
-
-
-def to_input_grid(
-    backbone: nn.Module, maps: Float[Tensor, "B L h w d"], used: Bool[Tensor, " L"] | None = None
-) -> Logits:
-    """Return maps of the decoder's finest grid at input resolution.
-
-    Args:
-        backbone: The network they come from.
-        maps: One per class.
-        used: Which maps are not all 0; only these are resized.
-    """
-    if not hasattr(backbone, "finest"):
-        return maps
-    if used is None or bool(used.all()):
-        return backbone.resize(maps)
-    rows = used.nonzero()[:, 0]
-    resized = backbone.resize(maps.index_select(1, rows))
-    every = resized.new_zeros(len(maps), maps.shape[1], *resized.shape[2:])
-    return every.index_copy(1, rows, resized)
 
 
 class _LeanHead(torch.autograd.Function):

@@ -40,14 +40,10 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.build import backbone
-from fmtutor.nets.dynamic_head import (
-    HeadController,
-    HeadShape,
-    dynamic_head,
-    finest_features,
-    to_input_grid,
-)
-from fmtutor.nets.text import TextBank, load_bank, one_hot, random_orthogonal
+from fmtutor.nets.class_vectors import class_vectors
+from fmtutor.nets.dynamic_head import dynamic_head
+from fmtutor.nets.head_parameters import HeadController, HeadShape
+from fmtutor.nets.working_grid import finest_features, to_input_grid
 from fmtutor.paradigms import config_of
 
 HEAD = HeadShape()
@@ -226,36 +222,10 @@ def build(config: Config) -> ClipDriven:
 
 
 def text_vectors(config: Config) -> Float[Tensor, "L E"]:
-    """Return the vector of each class.
-
-    A bank is centred and scaled over all its names and the controls are drawn for `text_size`
-    classes, so that the vectors of a class do not depend on which others the model has.
-
-    Raises:
-        ValueError: There are no classes, the bank lacks one, or ``text_size`` is too small.
-    """
-    if not config.classes:
-        raise ValueError("a text-driven model needs at least one class, got none; name some.")
-    bank = _bank(config)
-    bank = bank.centred() if config.center_text else bank
-    return bank.scaled().rows(config.classes)
-
-
-def _bank(config: Config) -> TextBank:
-    if config.text == "shuffled":
-        return load_bank("minilm").permuted(seed=0)
-    if config.text not in ("one_hot", "random"):
-        return load_bank(config.text)
-    spare = config.text_size - len(config.classes)
-    if spare < 0:
-        raise ValueError(
-            f"{config.text!r} tells text_size = {config.text_size} classes apart, got "
-            f"{len(config.classes)}; raise text_size."
-        )
-    names = (*config.classes, *(f"unused {number}" for number in range(spare)))
-    if config.text == "one_hot":
-        return one_hot(names)
-    return random_orthogonal(names, size=config.text_size, seed=0)
+    """Return the vector of each class, see `fmtutor.nets.class_vectors`."""
+    return class_vectors(
+        config.text, config.classes, size=config.text_size, centred=config.center_text
+    )
 
 
 def add_classes(model: ClipDriven, names: Sequence[str]) -> ClipDriven:

@@ -38,13 +38,9 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.engine.inference import Prediction, segment
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.build import backbone
-from fmtutor.nets.dynamic_head import (
-    HeadController,
-    HeadShape,
-    dynamic_head,
-    finest_features,
-    to_input_grid,
-)
+from fmtutor.nets.dynamic_head import dynamic_head
+from fmtutor.nets.head_parameters import HeadController, HeadShape
+from fmtutor.nets.working_grid import finest_features, to_input_grid
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.partial.votes import vote, voters_of
 
