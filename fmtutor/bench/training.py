@@ -180,7 +180,8 @@ def train(
         name: A name in `RECIPES`.
         profile: "quick" or "gpu" on the virtual cohort. "paper" is the published protocol on the
             published data, which have to be fetched first.
-        folder: Where checkpoints, history, recipe and weights go; a second call resumes.
+        folder: Where checkpoints, history, recipe and weights go; a second call resumes. "suprem"
+            trains its first model there too, in ``first``, and keeps the completed cases.
         seed: Of weights and patches.
         steps: In place of the recipe's.
 
@@ -196,4 +197,17 @@ def train(
     recipe = make(name, profile)
     if steps is not None:
         recipe = replace(recipe, config=replace(recipe.config, steps=steps))
-    yield from train_recipe(recipe, folder=Path(folder), seed=seed)
+    folder, sources = Path(folder), None
+    if recipe.system == "suprem":
+        first = _all_centres("fseft", profile)
+        first = replace(first, config=replace(first.config, steps=recipe.config.steps))
+        yield from train_recipe(first, folder=folder / "first", seed=seed)
+        sources = _completed_by(first, folder)
+    yield from train_recipe(recipe, folder=folder, seed=seed, sources=sources)
+
+
+def _completed_by(first: Recipe, folder: Path) -> list[Source]:
+    """Return the centres' cases, completed by a first model that lies in the folder."""
+    from fmtutor.bench.completion import completed_sources  # which builds on this module
+
+    return list(completed_sources(first, folder / "first", folder / "completed"))

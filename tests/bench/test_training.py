@@ -144,3 +144,16 @@ def test_a_part_with_a_rate_of_its_own_is_trained_at_that_factor_of_the_heads() 
     place = model.unet.places[0]
     assert rate_of[id(place.task_table)] == 1.0
     assert {rate_of[id(p)] for p in place.blocks.parameters()} == {0.25}
+
+
+def test_suprem_by_name_first_trains_the_model_that_completes_its_labels(monkeypatch, tmp_path):
+    calls = []
+
+    def fake(recipe, *, folder, seed=0, sources=None):
+        calls.append((recipe.system, recipe.config.steps, folder.name, sources))
+        yield from ()
+
+    monkeypatch.setattr("fmtutor.bench.training.train_recipe", fake)
+    monkeypatch.setattr("fmtutor.bench.training._completed_by", lambda first, folder: ["whole"])
+    assert list(train("suprem", folder=tmp_path / "run", steps=7)) == []
+    assert calls == [("fseft", 7, "first", None), ("suprem", 7, "run", ["whole"])]
