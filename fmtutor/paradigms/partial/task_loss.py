@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from fmtutor.core.axes import Logits, Task
+from fmtutor.core.axes import Image, Logits, Task
 from fmtutor.data.batches import Batch
 from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.losses.declared import declared_softmax_loss
@@ -128,6 +128,23 @@ def in_own_channels(
         read = torch.tensor(outputs[number], device=task.device)
         out[rows[:, None], columns] = logits[rows[:, None], read]
     return out
+
+
+class TaskAnswers(nn.Module):
+    """A model bound to the tasks that it is asked for, as a map of images to logits.
+
+    Args:
+        model: Its ``forward(image, answer=numbers)`` answers these tasks.
+        numbers: Tasks.
+    """
+
+    def __init__(self, model: nn.Module, numbers: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.numbers = model, tuple(numbers)
+
+    def forward(self, image: Image) -> Tensor:
+        """Return the logits of these tasks."""
+        return self.model(image, answer=self.numbers)
 
 
 def own_task_loss(

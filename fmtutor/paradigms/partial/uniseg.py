@@ -46,6 +46,7 @@ from fmtutor.nets.unet3d import UNet3d
 from fmtutor.nets.universal_prompt import AgainstBackground, UniversalPrompt, prompted_unet
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.partial.task_loss import (
+    TaskAnswers,
     in_own_channels,
     one_versus_rest,
     own_task_loss,
@@ -155,7 +156,7 @@ class UniSeg(nn.Module):
         self.prompt = UniversalPrompt(
             features, tasks, width=width, patch=config.patch, divisor=network.divisor
         )
-        # With deep supervision, all decoder levels but the deepest.
+        # With deep supervision, heads at all decoder levels but the deepest.
         heads = max(1, len(network.level_channels) - 2) if config.deep_supervision else 1
         widths, classes = network.level_channels[:heads], 1 + max(map(max, config.outputs))
         self.heads = nn.ModuleList(AgainstBackground(width, classes) for width in widths)
@@ -222,10 +223,7 @@ def unet(config: Config, *, prompt_channels: int) -> UNet3d:
 
 
 def step(model: nn.Module, batch: Batch) -> Tensor:
-    """Return each sample's own task's Dice + cross-entropy, averaged over samples and levels.
-
-    Levels have weights 2^-l and the target thinned to their grid.
-    """
+    """Return the mean over samples of their own tasks' losses, and over levels with weights 2^-l."""
     config, output = config_of(model), model(batch.image, batch.task)
     levels = output if isinstance(output, tuple) else (output,)
     total, weights = output[0].new_zeros(()), [0.5**level for level in range(len(levels))]
@@ -241,25 +239,14 @@ def step(model: nn.Module, batch: Batch) -> Tensor:
     return total
 
 
-class _Answers(nn.Module):
-    """The model bound to the tasks that it is asked for."""
-
-    def __init__(self, model: nn.Module, numbers: Sequence[int]) -> None:
-        super().__init__()
-        self.model, self.numbers = model, tuple(numbers)
-
-    def forward(self, image: Image) -> Tensor:
-        return self.model(image, answer=self.numbers)
-
-
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
     """Segment the regions asked for; only their tasks are decoded.
 
     Args:
         model: A network of `build`.
         case: Any volume; it is resampled, and the answer is on its own grid.
-        ask: `Classes` alone: "dataset/region" names the task, as in the original; a bare region is
-            the vote of the tasks that have one; without names, every task is answered.
+        ask: `Classes` alone: "dataset/region" names the task; a bare region is the vote of the
+            tasks that have one; without names, every task is answered.
 
     Raises:
         ValueError: No channel has a name asked for, or the ask has another part.
@@ -270,7 +257,7 @@ def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
     wanted = {full for found in voters.values() for full in found}
     numbers = [n for n, names in enumerate(config.tasks) if wanted & set(names)]
     every = segment(
-        _Answers(model, numbers),
+        TaskAnswers(model, numbers),
         case,
         names=[name for number in numbers for name in config.tasks[number]],
         spacing_mm=config.spacing_mm,
