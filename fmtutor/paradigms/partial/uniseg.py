@@ -223,7 +223,7 @@ def unet(config: Config, *, prompt_channels: int) -> UNet3d:
 
 
 def step(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean over samples of their own tasks' losses, and over levels with weights 2^-l."""
+    """Return the mean of the samples' own tasks' losses, over levels with weights 2^-l."""
     config, output = config_of(model), model(batch.image, batch.task)
     levels = output if isinstance(output, tuple) else (output,)
     total, weights = output[0].new_zeros(()), [0.5**level for level in range(len(levels))]
