@@ -172,11 +172,15 @@ def score_unseen(recipe: Recipe, model: torch.nn.Module, *, cases: int) -> list[
 
 def score_names(recipe: Recipe, model: torch.nn.Module, case: Case) -> pd.DataFrame:
     """Score every structure that both the system and the case's reference have."""
-    module = paradigm(recipe.system)
-    taught = {region.name for centre in recipe.centres for region in centre.protocol.regions}
-    regions = [r for name in sorted(taught) if (r := scoring_region(name, case)) is not None]
+    module, regions = paradigm(recipe.system), scoring_regions(recipe, case)
     prediction = module.predict(model, case, Classes(tuple(region.name for region in regions)))
     return pd.DataFrame([_row(prediction, case, region) for region in regions])
+
+
+def scoring_regions(recipe: Recipe, case: Case) -> list[Region]:
+    """Return what a recipe's systems are taught and the case's reference has."""
+    taught = {region.name for centre in recipe.centres for region in centre.protocol.regions}
+    return [r for name in sorted(taught) if (r := scoring_region(name, case)) is not None]
 
 
 def _row(prediction: Prediction, case: Case, region: Region) -> dict[str, Any]:

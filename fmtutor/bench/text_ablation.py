@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import nn
 
-from fmtutor.bench.comparison import SYSTEMS, reference_mask, score_unseen, trained
+from fmtutor.bench.comparison import SYSTEMS, reference_mask, scoring_regions, trained
 from fmtutor.bench.machine import machine
 from fmtutor.bench.training import Recipe, described, fit_config, parameter_groups
 from fmtutor.core.ask import Classes
@@ -36,8 +37,11 @@ from fmtutor.data.regions import Protocol, Region
 from fmtutor.data.samples import load_sample
 from fmtutor.data.shelf import VirtualSource, virtual_cases
 from fmtutor.engine.fit import fit
-from fmtutor.engine.metrics import dice
+from fmtutor.engine.metrics import dice, json_rows
+from fmtutor.engine.prediction import Prediction
 from fmtutor.paradigms.partial import clip_driven
+
+Rows = list[dict[str, Any]]
 
 TEXTS: Mapping[str, Mapping[str, Any]] = {
     "minilm": {},
@@ -98,45 +102,53 @@ def run_text(
         return path
     began = time.perf_counter()
     model = trained(recipe, seed=seed, folder=folder)
-    wider = clip_driven.add_classes(model, NOVEL)
+    wider = clip_driven.add_classes(model, NOVEL).eval()
+    known, zero_shot = asked_rows(recipe, wider, cases=cases)
+    extend(recipe, wider, seed=seed, steps=few_steps)
+    known_after, extension = asked_rows(recipe, wider.eval(), cases=cases)
+    rows = {
+        "known": known, "zero_shot": zero_shot, "extension": extension, "known_after": known_after,
+    }  # fmt: skip
     write_json(path, {
         "name": text, "recipe": wanted,
-        "known": score_unseen(recipe, model, cases=cases),
-        "zero_shot": zero_shot_rows(wider, cases=cases),
-        **extension(recipe, wider, seed=seed, steps=few_steps, cases=cases),
+        **{question: json_rows(pd.DataFrame(found)) for question, found in rows.items()},
         "added_parameters": _count(wider) - _count(model), "machine": machine(),
         "seconds": time.perf_counter() - began,
     })  # fmt: skip
     return path
 
 
-def novel_cases(cases: int) -> list[tuple[str, Case]]:
-    """Return the volumes that novel structures are scored on, with where they are from."""
+def unseen_cases(cases: int) -> list[tuple[str, Case]]:
+    """Return the volumes that answers are scored on, with where they are from."""
     target = [("target", case) for case in virtual_cases(TARGET, range(cases))]
     return [("real", load_sample("abdomen_ct_dicom")), *target]
 
 
-def zero_shot_rows(model: nn.Module, *, cases: int) -> list[dict[str, Any]]:
-    """Ask for classes that were never trained; compare with what was asked for and all else.
+def asked_rows(recipe: Recipe, model: nn.Module, *, cases: int) -> tuple[Rows, Rows]:
+    """Ask a model with the novel classes for everything, in one pass per volume.
 
     Returns:
-        A row per case and novel structure that the case has: Dice with its own reference, and
-        the trained class whose own prediction it overlaps most.
+        Rows of the structures of the first training, as `fmtutor.bench.comparison.score_unseen`
+        scores them; and rows of the novel structures that a case has, each with the trained class
+        whose mask the answer is most like.
     """
-    rows = []
-    old = [name for name in model.config.classes if name not in NOVEL]
-    for where, case in novel_cases(cases):
+    known, novel = [], []
+    for where, case in unseen_cases(cases):
         prediction = clip_driven.predict(model, case, Classes())
-        masks = {name: prediction.mask(name) for name in old}
+        for region in scoring_regions(recipe, case):
+            known.append({**_scored(prediction, case, region), "where": where})
+        masks = {name: prediction.mask(name) for name in prediction.names if name not in NOVEL}
         for name in present(case, NOVEL):
-            asked = prediction.mask(name)
-            alike = {other: dice(asked, mask) for other, mask in masks.items() if mask.any()}
-            nearest = max(alike, key=alike.__getitem__) if alike and asked.any() else None
-            rows.append({
-                **_scored(asked, case, name), "where": where, "answers_like": nearest,
-                "dice_with_it": alike[nearest] if nearest else None,
-            })  # fmt: skip
-    return rows
+            row = {**_scored(prediction, case, Region.of(name)), "where": where}
+            novel.append({**row, **_most_like(prediction.mask(name), masks)})
+    return known, novel
+
+
+def _most_like(asked: np.ndarray, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the mask that an answer overlaps most, by Dice; None where a side is empty."""
+    alike = {name: dice(asked, mask) for name, mask in masks.items() if mask.any()}
+    nearest = max(alike, key=alike.__getitem__) if alike and asked.any() else None
+    return {"answers_like": nearest, "dice_with_it": alike[nearest] if nearest else None}
 
 
 def present(case: Case, names: Sequence[str]) -> list[str]:
@@ -166,32 +178,20 @@ class _Cases(list[Case]):
         self.protocol = protocol
 
 
-def extension(
-    recipe: Recipe, model: nn.Module, *, seed: int, steps: int, cases: int
-) -> dict[str, list[dict[str, Any]]]:
-    """Teach the novel classes from a few cases, then score them and the old ones.
-
-    Returns:
-        Rows under "extension" (novel structures) and "known_after" (those of the first training).
-    """
+def extend(recipe: Recipe, model: nn.Module, *, seed: int, steps: int) -> None:
+    """Teach a model its novel classes from a few cases, in place; the others stay unknown."""
     seed_everything(seed)
     config = fit_config(replace(recipe, config=replace(recipe.config, steps=steps)), seed=seed)
     config = replace(config, lr=FEW_LR)
     groups = parameter_groups(model, lr=FEW_LR, head_lr=FEW_LR * recipe.head_lr)
     for _ in fit(model, clip_driven.step, few_shot_stream(model, seed), config, groups=groups):
         pass
-    rows = []
-    for where, case in novel_cases(cases):
-        names = present(case, NOVEL)
-        prediction = clip_driven.predict(model, case, Classes(tuple(names)))
-        rows += [{**_scored(prediction.mask(n), case, n), "where": where} for n in names]
-    return {"extension": rows, "known_after": score_unseen(recipe, model, cases=cases)}
 
 
-def _scored(mask: np.ndarray, case: Case, name: str) -> dict[str, Any]:
-    reference = reference_mask(case, Region.of(name))
+def _scored(prediction: Prediction, case: Case, region: Region) -> dict[str, Any]:
+    mask, reference = prediction.mask(region.name), reference_mask(case, region)
     return {
-        "case": case.name, "region": name, "dice": dice(mask, reference),
+        "case": case.name, "region": region.name, "dice": dice(mask, reference),
         "reference_ml": float(reference.sum()) * case.grid.voxel_ml,
         "predicted_ml": float(mask.sum()) * case.grid.voxel_ml,
     }  # fmt: skip
