@@ -201,8 +201,8 @@ def plot_seam(model: ClipDriven, found: Seam, name: str) -> Figure:
     first, second, other = (p[place].numpy() for p in (found.first, found.second, found.exchanged))
     d = int(np.abs(first - second).sum((0, 1)).argmax())
     maps = {
-        "first window": first, "second window": second, "second minus first": second - first,
-        "exchanged heads minus first": other - first,
+        "first": first, "second": second, "second − first": second - first,
+        "heads alone": other - first,
     }  # fmt: skip
     (wide, high), both = found.around.shape[:2], first.shape[0]
     figure, panels = plt.subplots(
@@ -215,7 +215,7 @@ def plot_seam(model: ClipDriven, found: Seam, name: str) -> Figure:
         panels[0].add_patch(box)
     panels[0].set_title("two windows", fontsize=9)
     for axes, (title, values) in zip(panels[1:], maps.items(), strict=True):
-        low, colours = (-1, "RdBu_r") if "minus" in title else (0, "viridis")
+        low, colours = (0, "viridis") if title in ("first", "second") else (-1, "RdBu_r")
         drawn = axes.imshow(values[:, :, d].T, cmap=colours, origin="lower", vmin=low, vmax=1)
         axes.set_title(title, fontsize=8)
         if axes in (panels[2], panels[4]):
