@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from torch import nn
 
+from fmtutor.nets.cheap_unets import half_unet3d, lean_unet3d
 from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.residual_unet import ResidualUNet
 from fmtutor.nets.resnet3d import ResNet3d
 from fmtutor.nets.segresnet import SegResNet
 from fmtutor.nets.swin_unetr import SwinUnetr
-from fmtutor.nets.unet3d import UNet3d, half_unet3d, lean_unet3d
+from fmtutor.nets.unet3d import UNet3d
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "unet3d": UNet3d,

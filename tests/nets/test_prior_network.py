@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from fmtutor.nets.cheap_unets import half_unet3d
 from fmtutor.nets.prior_network import (
     AskedTasks,
     ClassBias,
@@ -9,7 +10,7 @@ from fmtutor.nets.prior_network import (
     task_posteriors,
     task_priors,
 )
-from fmtutor.nets.unet3d import UNet3d, half_unet3d
+from fmtutor.nets.unet3d import UNet3d
 
 TASKS = (2, 3)
 OPTIONS = {"modalities": 2, "modality_tokens": 2, "head_width": 8}

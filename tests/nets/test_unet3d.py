@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from fmtutor.nets.unet3d import UNet3d, half_unet3d, lean_unet3d
+from fmtutor.nets.cheap_unets import half_unet3d, lean_unet3d
+from fmtutor.nets.unet3d import UNet3d
 
 IMAGE = torch.randn(2, 1, 16, 12, 8, generator=torch.Generator().manual_seed(0))
 

@@ -128,17 +128,10 @@ class Config:
         """
         published = cls(
             classes=tuple(row["name"] for row in read_table("taxonomies/clip_driven.csv")),
-            text="random",
-            backbone="swin_unetr",
-            channels=(48,),
-            spacing_mm=(1.5, 1.5, 1.5),
-            patch=(96, 96, 96),
-            batch=2,
-            steps=525_000,
-            warmup_steps=26_250,
-            lr=1e-4,
-            dice="slice",
-        )
+            text="random", backbone="swin_unetr", channels=(48,), dice="slice",
+            spacing_mm=(1.5, 1.5, 1.5), patch=(96, 96, 96),
+            batch=2, steps=525_000, warmup_steps=26_250, lr=1e-4,
+        )  # fmt: skip
         return replace(published, **changes)
 
     def with_vocabulary(self, words: Vocabulary) -> "Config":
@@ -278,13 +271,9 @@ def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
     config = config_of(model)
     asked = answerable(ask, Classes, system=CARD.name).get(Classes, Classes()).names
     return segment(
-        model,
-        case,
-        names=config.classes,
-        spacing_mm=config.spacing_mm,
-        patch=config.patch,
+        model, case, names=config.classes, spacing_mm=config.spacing_mm, patch=config.patch,
         wanted=asked or None,
-    )
+    )  # fmt: skip
 
 
 CARD = Card(

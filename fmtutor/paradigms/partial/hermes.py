@@ -71,7 +71,7 @@ class Config:
     modality_weight: float = 0.01
     """Weight of the modality classifier's cross-entropy."""
     present_only: bool = False
-    """Take Tversky only over classes with a voxel in the patch; the published loss takes all."""
+    """Take Tversky over classes with a voxel in the patch alone; published: over all."""
     backbone: str = "unet3d"
     """A U-Net: "unet3d", "lean_unet3d" or "half_unet3d"."""
     channels: tuple[int, ...] = (16, 32, 64, 128)
@@ -264,10 +264,8 @@ def add_task(
     """
     config, modalities = config_of(model), (*config_of(model).modality_of_task, modality)
     added = tuple(f"{name}/{region}" for region in regions)
-    if not added or len({*config.classes, *added}) < len(config.classes) + len(added):
-        raise ValueError(
-            f"a new task needs new classes, got {added}; give it a name of its own and its regions."
-        )
+    if not added or {*config.classes} & {*added} or len({*added}) < len(added):
+        raise ValueError(f"a new task needs new classes, got {added}; name it and its regions.")
     grown = build(replace(config, tasks=(*config.tasks, added), modality_of_task=modalities))
     grown.to(next(model.parameters()).device).train(model.training).take(model)
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, grown))
