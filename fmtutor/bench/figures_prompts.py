@@ -5,11 +5,12 @@ name is "dataset/organ", or a bare organ. Vectors of one network often share a l
 which lifts every cosine; *centred* takes their mean off first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -114,6 +115,27 @@ def nearness(
     pairs = int((np.equal.outer(organs, organs) & across).sum() // 2)
     p_value = (1 + larger) / (1 + draws)
     return Nearness(same=same, different=different, pairs=pairs, p_value=p_value)
+
+
+def nearness_table(
+    names: Sequence[str], sets: Mapping[str, Vectors], *, draws: int = 2_000
+) -> pd.DataFrame:
+    """Return a row per set of vectors: the means of `nearness`, raw and centred, and its chance.
+
+    Args:
+        names: Of the rows of every set.
+        sets: What to call a set, to its vectors.
+        draws: Shuffles.
+    """
+    rows = []
+    for title, vectors in sets.items():
+        raw = nearness(names, vectors, centred=False, draws=1)
+        found = nearness(names, vectors, draws=draws)
+        rows.append({
+            "vectors": title, "same organ": raw.same, "two organs": raw.different,
+            "same, centred": found.same, "two, centred": found.different, "p": found.p_value,
+        })  # fmt: skip
+    return pd.DataFrame(rows).set_index("vectors")
 
 
 def _across(names: Sequence[str]) -> Bool[np.ndarray, "L L"]:

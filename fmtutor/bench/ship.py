@@ -7,6 +7,7 @@ here, by the same code that ``fmtutor predict`` runs.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,7 @@ from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import history_frame
 from fmtutor.engine.metrics import json_rows
 from fmtutor.hub.models import config_from, weights_folder
-from fmtutor.paradigms import paradigm
+from fmtutor.paradigms import config_of, paradigm
 
 REAL = {
     "abdomen_ct_dicom": "another patient, contrast phase, a 40 mm slab, real DICOM: test only",
@@ -51,12 +52,25 @@ def trained_model(folder: Path) -> tuple[nn.Module, ModuleType, dict[str, Any]]:
     return model.eval(), module, recipe
 
 
+def bare_names(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return class names without the dataset that some systems put before them, each once.
+
+    Example:
+        >>> bare_names(["liver_unit/liver", "survey/liver", "survey/spleen"])
+        ('liver', 'spleen')
+    """
+    return tuple(dict.fromkeys(name.rpartition("/")[2] for name in classes))
+
+
 def real_scores(model: nn.Module, module: ModuleType) -> dict[str, Any]:
-    """Score a model on the real volumes: rows of at least 10 ml, and the smaller ones apart."""
-    scores = {}
+    """Score a model on the real volumes: rows of at least 10 ml, and the smaller ones apart.
+
+    A class that several datasets have is asked by its bare name: their vote.
+    """
+    scores, ask = {}, Classes(bare_names(config_of(model).classes))
     for name, what in REAL.items():
         case = load_sample(name)
-        prediction = module.predict(model, case, Classes())
+        prediction = module.predict(model, case, ask)
         rows = json_rows(score_table(prediction, case).drop(columns=["case", "headline"]))
         present = [row for row in rows if (row["reference_ml"] or 0) > 0]
         scores[name] = {
