@@ -56,7 +56,7 @@ FEW = 4
 """Cases that teach the added classes."""
 FEW_FROM = 100
 """First index of these patients; scored patients count from 0."""
-FEW_STEPS = 200
+FEW_STEPS = 150
 """Steps of the extension."""
 FEW_LR = 5e-4
 """Its peak learning rate, a quarter of the first training's."""
