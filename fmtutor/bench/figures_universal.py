@@ -6,14 +6,14 @@ image that it was made from; answers of several tasks about one patient stand si
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import permutations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from torch.nn import functional
 
 from fmtutor.bench.figures_prompts import cosine_matrix, organ_of
@@ -27,7 +27,11 @@ from fmtutor.paradigms.partial.uniseg import UniSeg
 
 Answers = Mapping[str, Mapping[str, np.ndarray]]
 """Title of a panel to its masks; a name may say its dataset, as in "survey/spleen"."""
-_EXTRA = {"kidneys": "kidney_left", "kidney_lesion": "kidney_lesion_left"}
+_EXTRA = {
+    "kidneys": "kidney_right",
+    "kidney_lesion": "kidney_lesion_left",
+    "bowel": "small_bowel",
+}
 """Classes that are no structure to the structure whose colour they have."""
 
 
@@ -70,6 +74,24 @@ def prompt_maps(model: UniSeg, case: Case) -> Float[np.ndarray, "T h w d"]:
         prompts = model.encode(image[(..., *fine)])[1]
         out[(slice(None), *coarse)] = prompts[0].float().numpy()
     return out
+
+
+def told_by_place(maps: Float[np.ndarray, "T h w d"], grid: Sequence[int]) -> np.ndarray:
+    """Return the share of each map's variance that the place in the window explains alone.
+
+    A prompt that is a learned constant, whatever the window shows, has 1; one that only follows
+    the image has about one over the number of windows.
+
+    Args:
+        maps: From `prompt_maps`.
+        grid: Voxels of one window's prompt.
+    """
+    counts = [side // own for side, own in zip(maps.shape[1:], grid, strict=True)]
+    split = [n for pair in zip(counts, grid, strict=True) for n in pair]
+    windows = maps.reshape(len(maps), *split).transpose(0, 1, 3, 5, 2, 4, 6)
+    windows = windows.reshape(len(maps), -1, int(np.prod(grid)))  # (T, windows, places)
+    rest = windows - windows.mean(1, keepdims=True)
+    return 1 - rest.var((1, 2)) / windows.var((1, 2))
 
 
 def plot_task_prompts(
@@ -115,8 +137,7 @@ def plot_answers(
     *,
     plane: str,
     index: int,
-    columns: int | None = None,
-    style: str = "filled",
+    width: float = 2.1,
 ) -> Figure:
     """Draw several answers about one case on the same slice.
 
@@ -125,22 +146,17 @@ def plot_answers(
         answers: One panel each.
         plane: "axial", "coronal" or "sagittal".
         index: Voxel along the axis which that plane cuts.
-        columns: Panels in a row; None puts all in one.
-        style: See `fmtutor.data.drawing.Layer`.
+        width: Of a panel, in inches.
     """
-    columns = columns or len(answers)
-    rows = -(-len(answers) // columns)
     sides = [n * mm for n, mm in zip(case.image.shape, case.spacing_mm, strict=True)]
     wide, tall = (side for axis, side in enumerate(sides) if axis != PLANES[plane])
-    size = (2.1 * columns, rows * (2.1 * min(tall / wide, 1.6) + 0.35) + 0.4)
-    figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    size = (width * len(answers), width * min(tall / wide, 1.6) + 0.75)
+    figure, panels = plt.subplots(1, len(answers), figsize=size, layout="constrained")
     shown: dict[str, str] = {}
-    for panel in panels.flat:
-        panel.set_axis_off()
-    for panel, (title, masks) in zip(panels.flat, answers.items(), strict=False):
+    for panel, (title, masks) in zip(np.atleast_1d(panels), answers.items(), strict=True):
         colours = {name: _colour(name) for name in masks}
-        layer: dict[str, Any] = {"masks": masks, "style": style, "colours": colours}
-        draw_plane(panel, case, plane, index=index, layers=[Layer(**layer)], marks=False)
+        layers = [Layer(masks=masks, colours=colours)]
+        draw_plane(panel, case, plane, index=index, layers=layers, marks=False)
         panel.set_title(title.replace("_", " "), fontsize=9)
         cut = {n for n, mask in masks.items() if np.take(mask, index, axis=PLANES[plane]).any()}
         shown.update({organ_of(name): colours[name] for name in masks if name in cut})
@@ -160,21 +176,41 @@ def shared_organs(protocols: Sequence[Protocol]) -> Float[np.ndarray, "T T"]:
     return np.array([[len(a & b) / len(a | b) for b in sets] for a in sets])
 
 
-def plot_task_likeness(
+def task_likeness(
     protocols: Sequence[Protocol], vectors: Float[np.ndarray, "T E"]
-) -> tuple[Figure, float]:
+) -> tuple[float, float]:
+    """Return how well the cosines of task prompts follow the structures that tasks share.
+
+    Args:
+        protocols: One per task; few, as every order of them is tried.
+        vectors: Its prompt as one row.
+
+    Returns:
+        The rank correlation over all pairs of tasks, and the share of the orders of the tasks that
+        do at least as well (pairs are not independent, so a table of chances would be wrong).
+    """
+    ranks = [
+        rankdata(values[np.triu_indices(len(protocols), 1)])
+        for values in (cosine_matrix(vectors, centred=True), shared_organs(protocols))
+    ]
+    pairs = np.zeros((len(protocols), len(protocols)))
+    pairs[np.triu_indices(len(protocols), 1)] = ranks[0]
+    pairs += pairs.T
+    found = [
+        np.corrcoef(pairs[np.ix_(order, order)][np.triu_indices(len(order), 1)], ranks[1])[0, 1]
+        for order in permutations(range(len(protocols)))
+    ]
+    return float(found[0]), float(np.mean(np.array(found) >= found[0] - 1e-9))
+
+
+def plot_task_likeness(protocols: Sequence[Protocol], vectors: Float[np.ndarray, "T E"]) -> Figure:
     """Draw the cosines of task prompts (centred) beside the structures that the tasks share.
 
     Args:
         protocols: One per task.
         vectors: Its prompt as one row.
-
-    Returns:
-        The figure, and the rank correlation of the two over all pairs of tasks.
     """
     likeness, shared = cosine_matrix(vectors, centred=True), shared_organs(protocols)
-    pairs = np.triu_indices(len(protocols), 1)
-    correlation = float(spearmanr(likeness[pairs], shared[pairs]).statistic)
     figure, panels = plt.subplots(1, 2, figsize=(8.6, 3.4), layout="constrained")
     names = [protocol.name.replace("_", " ") for protocol in protocols]
     parts = (
@@ -191,4 +227,4 @@ def plot_task_likeness(
         panel.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=8)
         panel.set_yticks(range(len(names)), names, fontsize=8)
         panel.tick_params(length=0)
-    return figure, correlation
+    return figure

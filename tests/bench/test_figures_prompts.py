@@ -6,6 +6,7 @@ import pytest
 from fmtutor.bench.figures_prompts import (
     cosine_matrix,
     nearness,
+    nearness_table,
     organ_of,
     plane_of,
     plot_prompts,
@@ -86,3 +87,14 @@ def test_the_figure_orders_by_organ_and_shows_the_same_cosines() -> None:
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[:3] == ["a/aorta", "b/aorta", "c/aorta"]
     plt.close(figure)
+
+
+def test_the_table_has_a_row_per_set_raw_and_centred() -> None:
+    sets = {"near": _vectors(4.0), "chance": _vectors(0.0)}
+    table = nearness_table(NAMES, sets, draws=200)
+    assert list(table.index) == ["near", "chance"]
+    assert table.loc["near", "p"] < 0.02 < table.loc["chance", "p"]
+    found = nearness(NAMES, sets["near"], draws=200)
+    assert table.loc["near", "same, centred"] == found.same
+    raw = nearness(NAMES, sets["near"], centred=False, draws=1)
+    assert table.loc["near", "two organs"] == raw.different
