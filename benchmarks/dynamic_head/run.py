@@ -6,8 +6,8 @@ one process: forward alone; forward and backward with all classes annotated; wit
 where the published form computes all and masks the loss; the controller, on a concatenation for
 each class or split with the text part kept. Peak memory: a fresh process each.
 
-    python benchmarks/dynamic_head/run.py            # 7 repeats: some 6 minutes on 2 cores
-    python benchmarks/dynamic_head/run.py --short    # 5 repeats at 64x64x64
+    python benchmarks/dynamic_head/run.py            # 5 repeats: some 3 minutes on 2 quiet cores
+    python benchmarks/dynamic_head/run.py --short    # at 64x64x64
     python benchmarks/dynamic_head/run.py --device cuda
 
 Results: ``results/DEVICE.json``, ``results/DEVICE-short.json``.
@@ -171,7 +171,7 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
 def main() -> None:
     """Measure, write the result, print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="64x64x64, 5 repeats")
+    parser.add_argument("--short", action="store_true", help="64x64x64")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--side", type=int, help=argparse.SUPPRESS)
@@ -183,7 +183,7 @@ def main() -> None:
         print_extra(*options.extra, side=side, device=options.device)
         return
     load = os.getloadavg()[0]
-    found = measure(side, repeats=5 if options.short else 7, device=options.device)
+    found = measure(side, repeats=5, device=options.device)
     result = {
         "question": __doc__.splitlines()[0], "side": side, "classes": CLASSES, **found,
         "ratios": ratios(found), "machine": machine(), "load_average_before": load,
