@@ -127,10 +127,11 @@ def plot_talk(frame: pd.DataFrame) -> Figure:
     for axes, where in zip(panels, ("target", "real"), strict=True):
         rows = headline(frame, where)
         for row, name in enumerate(names):
-            _bar(axes, row, name, rows, interval(frame, name, where))
-        count = rows[rows["system"].isin(names)]["region"].nunique()
-        what = {"target": "unseen hospital, 6 patients", "real": "real CT series, one patient"}
-        axes.set_title(f"{what[where]}: {count} structures", fontsize=10)
+            _bar(axes, row, name, frame, where)
+        rows = rows[rows["system"].isin(names)]
+        what = {"target": "unseen hospital", "real": "real CT series"}[where]
+        patients, structures = rows["case"].nunique(), rows["region"].nunique()
+        axes.set_title(f"{what}: {patients} patient(s), {structures} structures", fontsize=10)
         axes.set(xlim=(0, 0.8), xlabel="mean Dice")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(length=0)
@@ -141,12 +142,12 @@ def plot_talk(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bar(axes: Axes, row: int, name: str, rows: pd.DataFrame, found: Interval) -> None:
-    colour = COLOURS[name]
+def _bar(axes: Axes, row: int, name: str, frame: pd.DataFrame, where: str) -> None:
+    colour, found = COLOURS[name], interval(frame, name, where)
     axes.barh(row, found.mean, color=colour, alpha=0.35, height=0.62)
     axes.plot([found.low, found.high], [row, row], color=colour, linewidth=3)
-    own = rows[rows["system"] == name]
-    seeds = [part.groupby("region")["dice"].mean().mean() for _, part in own.groupby("seed")]
+    own = frame[frame["system"] == name]
+    seeds = [interval(part, name, where).mean for _, part in own.groupby("seed")]
     axes.plot(seeds, [row] * len(seeds), "o", color="black", markersize=4)
     axes.text(0.8, row, f"{found.mean:.2f}", va="center", ha="right", fontsize=9)
 

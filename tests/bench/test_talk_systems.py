@@ -97,7 +97,9 @@ def test_figures_show_the_means_of_the_table() -> None:
         "UniSeg", "FSEFT (masked)", "Hermes"
     ]  # fmt: skip
     assert [bar.get_width() for bar in left.patches] == pytest.approx([0.555, 0.455, 0.305])
-    assert "one patient: 2 structures" in right.get_title()
+    dots = [list(line.get_xdata()) for line in left.lines if line.get_marker() == "o"]
+    assert dots[0] == pytest.approx([0.55, 0.56])  # averaged as the bar is
+    assert "1 patient(s), 2 structures" in right.get_title()
     price = plot_price(_scores(), _costs())
     assert len(price.axes) == 3
     assert {t.get_text() for t in price.axes[2].texts} == {"FSEFT (masked)", "UniSeg", "Hermes"}
