@@ -65,6 +65,11 @@ class ResidualUNet(nn.Module):
         (2, 2, 2)
     """
 
+    encoder_names = ("stem", "stages")
+    """Children that make the encoder, shallow to deep."""
+    decoder_names = ("fuse", "ups")
+    """Children that make the decoder, deep to shallow."""
+
     def __init__(
         self,
         in_channels: int = 1,

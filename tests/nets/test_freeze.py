@@ -63,6 +63,7 @@ SMALL = {
     "lean_unet3d": {"in_channels": 1, "channels": (4, 8)},
     "half_unet3d": {"in_channels": 1, "channels": (4, 8)},
     "genesis_unet": {"width": 4},
+    "residual_unet": {"channels": (4, 8), "blocks": (1, 1)},
     "resnet3d": {"width": 0.125},
     "segresnet": {"filters": 8},
     "swin_unetr": {"feature_size": 12},
