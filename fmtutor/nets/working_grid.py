@@ -10,8 +10,8 @@ def finest_features(backbone: nn.Module, levels: list[Tensor]) -> Float[Tensor, 
     """Decode what a backbone's ``encode`` returned, to the grid that its decoder ends on.
 
     A backbone that works on a coarser grid and resizes its last features
-    (`fmtutor.nets.cheap_unets.half_unet3d`) gets the head on its own grid, and `to_input_grid` resizes
-    the logits, as its linear heads could.
+    (`fmtutor.nets.cheap_unets.half_unet3d`) gets the head on its own grid, and `to_input_grid`
+    resizes the logits, as its linear heads could.
     """
     if hasattr(backbone, "finest"):
         return backbone.finest(levels)
