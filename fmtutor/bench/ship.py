@@ -7,7 +7,6 @@ here, by the same code that ``fmtutor predict`` runs.
 """
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +23,7 @@ from fmtutor.data.samples import load_sample
 from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import history_frame
 from fmtutor.engine.metrics import json_rows
-from fmtutor.hub.models import config_from, weights_folder
+from fmtutor.hub.models import bare_names, config_from, weights_folder
 from fmtutor.paradigms import config_of, paradigm
 
 REAL = {
@@ -50,16 +49,6 @@ def trained_model(folder: Path) -> tuple[nn.Module, ModuleType, dict[str, Any]]:
     model = module.build(config_from(module, recipe["config"]))
     load_weights(model, folder / WEIGHTS_FILE)
     return model.eval(), module, recipe
-
-
-def bare_names(classes: Iterable[str]) -> tuple[str, ...]:
-    """Return class names without the dataset that some systems put before them, each once.
-
-    Example:
-        >>> bare_names(["liver_unit/liver", "survey/liver", "survey/spleen"])
-        ('liver', 'spleen')
-    """
-    return tuple(dict.fromkeys(name.rpartition("/")[2] for name in classes))
 
 
 def real_scores(model: nn.Module, module: ModuleType) -> dict[str, Any]:

@@ -43,10 +43,11 @@ class Predict:
             case = with_reference(case, self.labels, self.table)
 
         from fmtutor.core.ask import Classes
-        from fmtutor.hub.models import load_shipped
+        from fmtutor.hub.models import bare_names, classes_of, load_shipped
 
-        model, module, _ = load_shipped(self.weights)
-        prediction = module.predict(model, case, Classes(self.ask))
+        model, module, card = load_shipped(self.weights)
+        asked = self.ask or bare_names(classes_of(card))  # a class of several datasets: their vote
+        prediction = module.predict(model, case, Classes(asked))
         if self.out.name.lower().endswith(DICOM):
             from fmtutor.data.dicom_seg import write_dicom_seg
 

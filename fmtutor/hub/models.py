@@ -4,6 +4,7 @@
 by sha256, the recipe, time, scores on real volumes, limits. They are made by `fmtutor.bench.ship`.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
 from importlib.resources import as_file, files
@@ -80,3 +81,21 @@ def config_from(module: ModuleType, values: dict[str, Any]) -> Any:
             f"the card's configuration has unknown fields {unknown}; ship the model again."
         )
     return from_dict(module.Config, values)
+
+
+def classes_of(card: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of a shipped model's channels, from its card."""
+    config = card["recipe"]["config"]
+    if "classes" in config:
+        return tuple(config["classes"])
+    return tuple(name for task in config["tasks"] for name in task)
+
+
+def bare_names(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return class names without the dataset that some systems put before them, each once.
+
+    Example:
+        >>> bare_names(["liver_unit/liver", "survey/liver", "survey/spleen"])
+        ('liver', 'spleen')
+    """
+    return tuple(dict.fromkeys(name.rpartition("/")[2] for name in classes))

@@ -30,7 +30,11 @@ class Threshold:
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Write an image and a reference that agree but for one of 60 slices-voxels of liver."""
-    shipped = SimpleNamespace(load_shipped=lambda name: (None, Threshold, {"name": name}))
+    shipped = SimpleNamespace(
+        load_shipped=lambda name: (None, Threshold, {"name": name}),
+        classes_of=lambda card: (),
+        bare_names=tuple,
+    )
     monkeypatch.setitem(sys.modules, "fmtutor.hub.models", shipped)
     labels = np.zeros((24, 20, 16), dtype=np.uint8)
     labels[4:16, 5:15, 3:13] = 5  # liver in TotalSegmentator v2: 1200 voxels of 12 mm3, 14.4 ml

@@ -9,7 +9,7 @@ from fmtutor.core.files import sha256_of
 from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
 from fmtutor.data.cases import Case
 from fmtutor.data.sample_table import check_sources
-from fmtutor.hub.models import card_of, load_shipped, shipped
+from fmtutor.hub.models import bare_names, card_of, classes_of, load_shipped, shipped
 
 NOVEL = {part for name in NOVEL_STRUCTURES for part in expand(name, lesions=True)}
 
@@ -39,10 +39,8 @@ def test_no_test_only_volume_and_no_novel_structure_went_into_a_shipped_model(na
     digests = [digest for source in card["sources"].values() for digest in source]
     assert digests
     check_sources(digests, what=name)
-    config = card["recipe"]["config"]
-    names = config.get("classes") or [name for task in config["tasks"] for name in task]
-    assert names
-    assert NOVEL.isdisjoint(name.rpartition("/")[2] for name in names)
+    assert classes_of(card)
+    assert NOVEL.isdisjoint(bare_names(classes_of(card)))
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
