@@ -1,10 +1,33 @@
 import numpy as np
 import pytest
 
-from fmtutor.core.ask import Ask, Boxes, Classes, Clicks, Scribbles, Text, answerable, as_ask
+from fmtutor.core.ask import (
+    Ask,
+    Boxes,
+    Classes,
+    Clicks,
+    Scribbles,
+    Support,
+    Text,
+    answerable,
+    as_ask,
+)
 
 CLICKS = Clicks(points_vox=((1, 2, 3),), positive=(True,))
 BOX = Boxes(boxes_vox=((0, 0, 0, 4, 4, 4),))
+RAMP = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+"""An image that is not constant."""
+SPOT = np.eye(3, 4, dtype=bool)
+
+
+def support(images=(RAMP,), masks=(SPOT,), name="structure") -> Support:
+    return Support(tuple(images), tuple(masks), name)
+
+
+def with_value(array: np.ndarray, value: float) -> np.ndarray:
+    out = array.astype(np.float32)
+    out[1, 1] = value
+    return out
 
 
 def test_parts_and_asks_combine_in_order_from_either_side():
@@ -39,3 +62,90 @@ def test_parts_that_hold_arrays_are_compared_by_identity():
     one, two = (Scribbles(inside=np.zeros((2, 2, 2), bool)) for _ in range(2))
     assert one == one
     assert one != two
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [SPOT, SPOT.astype(np.float32), SPOT.astype(np.uint8) * 255, SPOT.astype(np.int64)],
+    ids=["bool", "0 and 1", "0 and 255", "integers"],
+)
+def test_a_binary_mask_of_any_spelling_is_kept_as_bool(mask):
+    given = support(masks=[mask])
+    assert given.masks[0].dtype == bool
+    np.testing.assert_array_equal(given.masks[0], SPOT)
+
+
+def test_an_image_is_kept_as_float32_whatever_its_type():
+    given = support(images=[(RAMP * 1000).astype(np.int16)])
+    assert given.images[0].dtype == np.float32
+    np.testing.assert_array_equal(given.images[0], (RAMP * 1000).astype(np.int16))
+
+
+def test_pairs_may_differ_in_size_and_one_mask_of_several_may_be_empty():
+    given = support([RAMP, np.vstack([RAMP, RAMP + 1])], [SPOT, np.zeros((6, 4))])
+    assert [mask.shape for mask in given.masks] == [(3, 4), (6, 4)]
+    assert not given.masks[1].any()
+
+
+def test_volumes_are_a_support_too():
+    given = support([RAMP[..., None] * np.ones(5)], [np.repeat(SPOT[..., None], 5, axis=2)])
+    assert given.images[0].shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "message"),
+    [
+        ((), (), "got 0 images and 0 masks"),
+        ((RAMP, RAMP), (SPOT,), "got 2 images and 1 masks"),
+        ((RAMP[0],), (SPOT[0],), r"got shape \(4,\) for image 0; drop"),
+        ((RAMP[:0],), (SPOT[:0],), r"got shape \(0, 4\) for image 0"),
+        ((RAMP,), (SPOT.T,), r"got \(3, 4\) and \(4, 3\) in pair 0"),
+        ((RAMP, RAMP), (SPOT, SPOT * 3), r"got values 0, 3 in mask 1; pick one structure"),
+        ((RAMP,), (RAMP,), r"got values 0, 0.0909\d*, .*, \.\.\. in mask 0; .*threshold"),
+        ((RAMP,), (np.where(RAMP > 0.5, 255, SPOT),), "got values 0, 1, 255 in mask 0"),
+        ((with_value(RAMP, np.nan),), (SPOT,), "got 1 NaN or infinite values in image 0"),
+        ((with_value(RAMP, np.inf),), (SPOT,), "got 1 NaN or infinite values in image 0"),
+        ((RAMP,), (with_value(SPOT, np.nan),), "got 1 NaN or infinite values in mask 0"),
+        ((RAMP, RAMP * 0 + 7), (SPOT, SPOT), "got 7 everywhere in image 1; leave the pair out"),
+        ((RAMP, RAMP), (SPOT & False, SPOT & False), "got 2 masks that are all empty"),
+        (
+            (RAMP, np.stack([RAMP, RAMP])),
+            (SPOT, np.stack([SPOT, SPOT])),
+            r"got \[2, 3\] dimensions; cut",
+        ),
+    ],
+)
+def test_a_support_that_no_system_could_use_is_refused_with_the_way_out(images, masks, message):
+    with pytest.raises(ValueError, match=message):
+        Support(images, masks)
+
+
+def test_one_array_instead_of_a_tuple_is_refused_before_its_rows_become_images():
+    given = object.__new__(Support)  # the type check of the tests would stop `Support(stack, ...)`
+    vars(given).update(images=np.stack([RAMP, RAMP]), masks=np.stack([SPOT, SPOT]))
+    with pytest.raises(ValueError, match=r"got one ndarray; write \(array,\) for one pair"):
+        given.__post_init__()
+
+
+def test_a_repeated_kind_comes_as_a_tuple_in_order_and_the_others_stay_alone():
+    liver, spleen = support(name="liver"), support(name="spleen")
+    found = answerable(liver & CLICKS & spleen, Clicks, system="Tyche", repeated=(Support,))
+    assert found == {Support: (liver, spleen), Clicks: CLICKS}
+    assert answerable(liver, Support, system="Tyche", repeated=(Support,)) == {Support: (liver,)}
+    assert answerable(CLICKS, Clicks, system="Tyche", repeated=(Support,)) == {Clicks: CLICKS}
+
+
+def test_a_system_that_takes_one_support_gets_it_alone_and_refuses_a_second():
+    liver, spleen = support(name="liver"), support(name="spleen")
+    assert answerable(liver, Support, system="Tyche") == {Support: liver}
+    with pytest.raises(ValueError, match="Support twice; merge them"):
+        answerable(liver & spleen, Support, system="Tyche")
+
+
+def test_two_supports_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="got 'liver' more than once; put the pairs"):
+        answerable(
+            support(name="liver") & support(name="spleen") & support(name="liver"),
+            system="Tyche",
+            repeated=(Support,),
+        )
