@@ -1,0 +1,1 @@
+"""Systems that take the task from examples at test time: UniverSeg, Tyche, MultiverSeg."""
