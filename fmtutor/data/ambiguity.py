@@ -27,6 +27,8 @@ class AmbiguousSlice:
     """float32 (H, W) in [0, 1], by `normalise`; the two axes left after the cut, in their order."""
     answers: np.ndarray
     """bool (2, H, W), in the order of `READINGS`."""
+    spacing_mm: tuple[float, float]
+    """Edge lengths of a pixel along H and W."""
     case: str
     """Name of the case it was cut from."""
     organ: str
@@ -78,9 +80,9 @@ def ambiguous_slices(
     bare = np.moveaxis(case.mask(organ), axis, 0)  # (slices, H, W)
     whole = bare | np.moveaxis(case.mask(lesion), axis, 0)
     organ_pixels, whole_pixels = bare.sum(axis=(1, 2)), whole.sum(axis=(1, 2))
-    pixel_mm2 = float(np.prod(np.delete(case.spacing_mm, axis)))
+    along_h, along_w = np.delete(case.spacing_mm, axis).tolist()
     taken = (whole_pixels - organ_pixels >= least * whole_pixels) & (organ_pixels > 0)
-    taken &= whole_pixels * pixel_mm2 >= smallest_mm2
+    taken &= whole_pixels * along_h * along_w >= smallest_mm2
     if not taken.any():
         return []
     image = np.moveaxis(normalise(case.image, case.modality), axis, 0)
@@ -88,6 +90,7 @@ def ambiguous_slices(
         AmbiguousSlice(
             image=np.ascontiguousarray(image[at]),
             answers=np.stack([whole[at], bare[at]]),
+            spacing_mm=(along_h, along_w),
             case=case.name,
             organ=organ,
             axis=axis,

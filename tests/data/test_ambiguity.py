@@ -66,6 +66,7 @@ def test_another_axis_gives_the_slices_across_it(axis):
         labels = case.labels.take(each.index, axis)
         np.testing.assert_array_equal(each.answers, [np.isin(labels, (1, 2)), labels == 1])
         assert each.image.shape == labels.shape
+        assert each.spacing_mm == {0: (3.0, 5.0), 1: (2.0, 5.0)}[axis]
 
 
 def test_a_slice_that_grazes_the_organ_is_left_out_by_its_area():
