@@ -120,6 +120,30 @@ def _clip_driven(**changes: Any) -> nn.Module:
     return clip_driven.build(clip_driven.Config.paper(**changes))
 
 
+def _universeg() -> nn.Module:
+    from fmtutor.paradigms.incontext.universeg import UniverSeg
+
+    return UniverSeg((64,) * 4)
+
+
+def _cross_blocks(*extra: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the spelling of a U-Net of cross blocks; ``extra`` are further parts of a block."""
+    parts = (
+        ("cross", "cross.cross_conv"),
+        ("target", "target.vmapped.conv"),
+        ("support", "support.vmapped.conv"),
+        *extra,
+    )
+    blocks = [("encoder", "enc_blocks", 4), ("decoder", "dec_blocks", 3)]
+    names = [
+        (f"{ours}.{index}.{part}.", f"{theirs}.{index}.{spelt}.")
+        for ours, theirs, count in blocks
+        for index in range(count)
+        for part, spelt in parts
+    ]
+    return (*names, ("head.", "out_conv.conv."))
+
+
 def _text_driven(backbone: str, *, what: str, file: str, source: str) -> Published:
     """Return an entry for CLIP-Driven's system, whose layout SuPreM shares."""
     changes = {} if backbone == "swin_unetr" else {"backbone": backbone, "channels": (64,)}
@@ -190,6 +214,14 @@ PUBLISHED: dict[str, Published] = {
         source="https://github.com/MrGiovanni/ModelsGenesis",
         licence="ASU, non-commercial research",
         dropped=("out_tr.final_conv.",),
+    ),
+    "universeg-v1": Published(
+        build=_universeg,
+        what="UniverSeg v1: 2D in-context segmentation of 128x128 slices, any support",
+        file="universeg_v1_nf64_ss64_STA.pt",
+        source="https://github.com/JJGO/UniverSeg",
+        licence="OpenRAIL++-M, research only",
+        names=_cross_blocks(),
     ),
     **{f"medicalnet-{depth}": _medicalnet(depth) for depth in DEPTHS},
 }

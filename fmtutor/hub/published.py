@@ -20,7 +20,7 @@ from fmtutor.core.tables import lookup
 from fmtutor.hub.layouts import PUBLISHED, Published, slots
 from fmtutor.hub.report import Report, compare
 
-CONTAINERS = ("net", "state_dict")
+CONTAINERS = ("net", "state_dict", "model")
 """Entries under which authors keep the tensors; a file of bare tensors is accepted too."""
 
 PREFIXES = ("module.", "backbone.")

@@ -12,20 +12,22 @@ gives the same: only its own Swin UNETR has changed.
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import monai
 import torch
 from torch import Tensor, nn
 
 from fmtutor.core.files import write_json
-from tests.golden.recipe import SEED, filled, image, kept
+from tests.golden.recipe import SEED, episode, filled, image, kept
 
 HERE = Path(__file__).parent
 SWIN, UNET = (1, 1, 64, 32, 96), (2, 1, 32, 16, 48)
 """Inputs: no two sides alike, so that swapped axes show; two samples where norms look at both."""
+EPISODE = {"query": (2, 1, 48, 64), "supports": 3}
 
 
 def universal(backbone: str) -> nn.Module:
@@ -55,7 +57,18 @@ def genesis() -> nn.Module:
     return import_module("unet3d").UNet3D()
 
 
-ORIGINALS: dict[str, tuple[str, Callable[[], nn.Module], tuple[int, ...]]] = {
+def universeg() -> nn.Module:
+    """Build UniverSeg v1."""
+    return import_module("universeg").universeg("v1")
+
+
+def tyche() -> nn.Module:
+    """Build Tyche-TS."""
+    return import_module("tyche.model").tychets("v1")
+
+
+Input = tuple[int, ...] | dict[str, Any]
+ORIGINALS: dict[str, tuple[str, Callable[[], nn.Module], Input]] = {
     "clip-driven-swin": (".", lambda: universal("swinunetr"), SWIN),
     "clip-driven-unet": (".", lambda: universal("unet"), UNET),
     "suprem-swin": ("direct_inference", lambda: universal("swinunetr"), SWIN),
@@ -63,15 +76,28 @@ ORIGINALS: dict[str, tuple[str, Callable[[], nn.Module], tuple[int, ...]]] = {
     "suprem-segresnet": (".", segresnet, UNET),
     "fseft-swin": (".", fseft, SWIN),
     "models-genesis": ("pytorch", genesis, UNET),
+    "universeg-v1": (".", universeg, EPISODE),
+    "tyche-ts": (".", tyche, {**EPISODE, "candidates": 2}),
 }
 """Folder of the original's code, how it is built, and its input."""
 
 
-def outputs(model: nn.Module, x: Tensor) -> Tensor:
+def outputs(model: nn.Module, shape: Input) -> Tensor:
     """Return the output that ours must equal."""
     with torch.no_grad():
-        out = model(x)
+        if isinstance(shape, Mapping):
+            return answered(model, shape)
+        out = model(image(shape))
     return model.out_up_64 if hasattr(model, "out_tr") else out
+
+
+def answered(model: nn.Module, shape: Mapping[str, Any]) -> Tensor:
+    """Return the answer of an in-context network; candidates become channels."""
+    (query, images, masks), options = episode(**shape)
+    if not options:
+        return model(query, images, masks)
+    queries = query[:, None].expand_as(options["noise"])
+    return model(images, masks, queries, options["noise"])[:, :, 0]
 
 
 def main() -> None:
@@ -96,9 +122,9 @@ def main() -> None:
         "monai": monai.__version__,
         "torch": torch.__version__,
         "seed": SEED,
-        "input": list(shape),
+        "input": shape,
         "recipe": "tests/golden/recipe.py",
-        **kept(outputs(model, image(shape))),
+        **kept(outputs(model, shape)),
     }
     write_json(HERE / f"{given.name}.json", golden)
     print(given.name, golden["shape"], golden["max_abs"], golden["values"][:4])

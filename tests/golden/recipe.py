@@ -48,10 +48,32 @@ def filled(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def image(shape: Sequence[int]) -> Tensor:
-    """Return the input, uniform in 0 to 1 as CT is after scaling."""
-    rng = np.random.default_rng([SEED, crc32(b"image")])
+def image(shape: Sequence[int], name: str = "image") -> Tensor:
+    """Return an input, uniform in 0 to 1 as CT is after scaling; each name gives another."""
+    rng = np.random.default_rng([SEED, crc32(name.encode())])
     return torch.from_numpy(rng.random(tuple(shape), dtype=np.float32))
+
+
+def episode(
+    query: Sequence[int], supports: int, candidates: int = 0
+) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Tensor]]:
+    """Return the inputs of an in-context network.
+
+    Args:
+        query: Its shape, (B, 1, H, W).
+        supports: Images and masks of the support, S.
+        candidates: Answers asked of a stochastic network, M; 0 for a deterministic one.
+
+    Returns:
+        Query, support images and masks (both (B, S, 1, H, W)); and ``noise`` (B, M, 1, H, W) with
+        variance 1, where there are candidates.
+    """
+    batch, *rest = query
+    many = (batch, supports, *rest)
+    masks = (image(many, "masks") > 0.5).float()
+    noise = 12**0.5 * (image((batch, candidates, *rest), "noise") - 0.5)
+    given = (image(query), image(many, "support"), masks)
+    return given, {"noise": noise} if candidates else {}
 
 
 def positions(size: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.paradigms.partial.clip_driven import ClipDriven
 from fmtutor.paradigms.partial.fseft import Fseft
 from fmtutor.paradigms.partial.suprem import Suprem
-from tests.golden.recipe import filled, image, kept
+from tests.golden.recipe import episode, filled, image, kept
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SYSTEMS = {
@@ -31,7 +31,7 @@ QUICK = ("clip-driven-unet", "suprem-segresnet")
 SLOW = pytest.mark.slow
 GOLDENS = [
     pytest.param(name, marks=SLOW if "swin" in name else ())
-    for name in (*SYSTEMS, "models-genesis")
+    for name in (*SYSTEMS, "models-genesis", "universeg-v1")
 ]
 WRAPPED = {"clip-driven-unet", "suprem-swin", "suprem-unet"}
 """Files whose backbone's names begin with ``backbone.``: those of CLIP-Driven's later code."""
@@ -66,8 +66,10 @@ def test_equal_weights_give_the_originals_numbers(name: str, tmp_path: Path) -> 
     golden = read_json(GOLDEN / f"{name}.json")
     tensors = drawn_tensors(name)
     path = published_file(tmp_path / "file.pth", tensors, wrapped=name in WRAPPED)
+    shape = golden["input"]
+    given, options = episode(**shape) if isinstance(shape, dict) else ((image(shape),), {})
     with torch.no_grad():
-        ours = kept(load(name, path)(image(golden["input"])))
+        ours = kept(load(name, path)(*given, **options))
     error = np.abs(np.subtract(ours["values"], golden["values"])).max() / golden["max_abs"]
     assert ours["shape"] == golden["shape"]
     assert error <= 5e-6, f"{error:.2e}"
@@ -91,6 +93,20 @@ def test_the_whole_system_comes_back_with_its_class_list(name: str, tmp_path: Pa
 def test_both_spellings_of_the_text_driven_systems_load(wrapped: bool, tmp_path: Path) -> None:
     path = published_file(tmp_path / "a.pth", hollow("clip-driven-unet"), wrapped=wrapped)
     assert check("clip-driven-unet", path).ok
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "tensors", "parameters"), [("universeg-v1", "", 44, 1_182_785)]
+)
+def test_in_context_files_load_as_published(
+    name: str, key: str, tensors: int, parameters: int, tmp_path: Path
+) -> None:
+    state = hollow(name)
+    torch.save({key: state, "epoch": 9} if key else state, tmp_path / "file.pt")
+    module = load(name, tmp_path / "file.pt")
+    assert len(state) == tensors
+    assert sum(value.numel() for value in module.parameters()) == parameters
+    assert not any(bool(value.any()) for value in module.state_dict().values())
 
 
 def test_the_training_state_and_the_restoring_layer_are_ignored_and_named(tmp_path: Path) -> None:
