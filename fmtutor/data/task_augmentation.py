@@ -9,17 +9,14 @@ Source: Butoi et al., UniverSeg: Universal Medical Image Segmentation, ICCV 2023
 The families are the paper's; the probabilities and ranges are ours.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from kornia import enhance, filters, morphology
-from torch import Tensor
 
 from fmtutor.data.task_geometry import (
-    Chosen,
     Images,
     Masks,
     Motion,
@@ -27,13 +24,15 @@ from fmtutor.data.task_geometry import (
     move,
     require_probabilities,
 )
+from fmtutor.data.task_intensity import blurred, noisy, per_image, replaced
 
-REFERENCE_SIDE = 128
-"""Blurs are given in pixels of an image with this side, the paper's."""
-
-
-STILL = Motion(affine=0, elastic=0)
+STILL = Motion(affine=0.0, elastic=0.0)
 """No geometry."""
+
+
+def probabilities_of(config: Any) -> list[str]:
+    """Return the names of a configuration's probabilities: its fields that are one number."""
+    return [item.name for item in fields(config) if item.type is float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +67,12 @@ class InTaskAugmentation:
     """A map that would leave fewer pixels of a pair's mask is not applied to it."""
 
     def __post_init__(self) -> None:
-        _require_probabilities_of(self)
+        require_probabilities(**{name: getattr(self, name) for name in probabilities_of(self)})
 
     @classmethod
     def off(cls) -> "InTaskAugmentation":
         """Return the augmentation with every probability 0: the identity."""
-        names = [item.name for item in fields(cls) if item.type is float]
-        return cls(motion=STILL, **dict.fromkeys(names, 0.0))  # type: ignore[arg-type]
+        return cls(motion=STILL, **dict.fromkeys(probabilities_of(cls), 0.0))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +115,12 @@ class TaskAugmentation:
     """A change that would leave fewer pixels of any mask is not applied to the task."""
 
     def __post_init__(self) -> None:
-        _require_probabilities_of(self)
+        require_probabilities(**{name: getattr(self, name) for name in probabilities_of(self)})
 
     @classmethod
     def off(cls) -> "TaskAugmentation":
         """Return the augmentation with every probability 0: the identity."""
-        names = [item.name for item in fields(cls) if item.type is float]
-        return cls(motion=STILL, **dict.fromkeys(names, 0.0))  # type: ignore[arg-type]
+        return cls(motion=STILL, **dict.fromkeys(probabilities_of(cls), 0.0))  # type: ignore[arg-type]
 
 
 def augment_in_task(
@@ -151,11 +148,11 @@ def augment_in_task(
     chosen = generator.random(n) < config.sharpness
     factors = generator.uniform(*config.sharpness_range, n)
     if chosen.any():
-        images = _replaced(
-            images, chosen, lambda x: enhance.sharpness(x, _column(factors[chosen], x))
+        images = replaced(
+            images, chosen, lambda x: enhance.sharpness(x, per_image(factors[chosen], x))
         )
-    images = _blurred(images, generator, config.blur, config.blur_range, draws=n)
-    return _noisy(images, generator, config.noise, config.noise_range, draws=n), masks
+    images = blurred(images, generator, config.blur, config.blur_range, draws=n)
+    return noisy(images, generator, config.noise, config.noise_range, draws=n), masks
 
 
 def augment_task(
@@ -182,8 +179,8 @@ def augment_task(
     masks = _relabelled(masks, generator, config)
     if generator.random() < config.image_inversion:
         images = 1 - images
-    images = _blurred(images, generator, config.blur, config.blur_range, draws=1)
-    return _noisy(images, generator, config.noise, config.noise_range, draws=1), masks
+    images = blurred(images, generator, config.blur, config.blur_range, draws=1)
+    return noisy(images, generator, config.noise, config.noise_range, draws=1), masks
 
 
 def _mirrored(
@@ -224,71 +221,17 @@ def _tone(images: Images, generator: np.random.Generator, config: InTaskAugmenta
     added = np.where(chosen, generator.uniform(*config.brightness_range, n), 0)
     factor = np.where(chosen, generator.uniform(*config.contrast_range, n), 1)
     curved = generator.random(n) < config.gamma
-    gamma = np.exp(generator.uniform(*np.log(config.gamma_range), n))
+    low, high = np.log(config.gamma_range)
+    gamma = np.exp(generator.uniform(low, high, n))
     if chosen.any():
         mean = images.mean((-2, -1), keepdim=True)
-        factors, shifts = (_column(v, images).view(-1, 1, 1, 1) for v in (factor, added))
+        factors, shifts = (per_image(v, images).view(-1, 1, 1, 1) for v in (factor, added))
         toned = ((images - mean) * factors + mean + shifts).clamp(0, 1)
         images = torch.where(
             torch.from_numpy(chosen).to(images.device).view(-1, 1, 1, 1), toned, images
         )
     if curved.any():
-        images = _replaced(
-            images, curved, lambda x: enhance.adjust_gamma(x, _column(gamma[curved], x))
+        images = replaced(
+            images, curved, lambda x: enhance.adjust_gamma(x, per_image(gamma[curved], x))
         )
     return images
-
-
-def _blurred(
-    images: Images,
-    generator: np.random.Generator,
-    probability: float,
-    sigmas: tuple[float, float],
-    *,
-    draws: int,
-) -> Images:
-    """Blur each image by its own draw, or all by the only one."""
-    chosen = generator.random(draws) < probability
-    scale = min(images.shape[-2:]) / REFERENCE_SIDE
-    sigma = np.maximum(generator.uniform(*sigmas, draws) * scale, 0.05)
-    if not chosen.any():
-        return images
-    chosen, sigma = (np.broadcast_to(value, len(images)) for value in (chosen, sigma))
-    side = 2 * int(np.ceil(2.5 * sigma[chosen].max())) + 1
-    pairs = _column(sigma[chosen], images)[:, None].expand(-1, 2)
-    return _replaced(images, chosen, lambda x: filters.gaussian_blur2d(x, (side, side), pairs))
-
-
-def _noisy(
-    images: Images,
-    generator: np.random.Generator,
-    probability: float,
-    deviations: tuple[float, float],
-    *,
-    draws: int,
-) -> Images:
-    """Add noise of each image's own draw, or the same noise to all."""
-    chosen = generator.random(draws) < probability
-    deviation = np.where(chosen, generator.uniform(*deviations, draws), 0)
-    if not chosen.any():
-        return images
-    noise = generator.standard_normal((draws, *images.shape[1:]), dtype=np.float32)
-    noise *= deviation.astype(np.float32)[:, None, None, None]
-    return (images + torch.from_numpy(noise).to(images.device)).clamp(0, 1)
-
-
-def _replaced(images: Images, chosen: Chosen, change: Callable[[Images], Images]) -> Images:
-    """Return the images, the chosen ones changed and brought back to [0, 1]."""
-    rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
-    return images.index_copy(0, rows, change(images[rows]).clamp(0, 1))
-
-
-def _column(values: np.ndarray, images: Images) -> Float[Tensor, " K"]:
-    """Return one number for each image, on its device."""
-    return torch.from_numpy(values.astype(np.float32)).to(images.device)
-
-
-def _require_probabilities_of(config: InTaskAugmentation | TaskAugmentation) -> None:
-    """Raise ValueError unless every probability lies in [0, 1]; they are the bare floats."""
-    names = [item.name for item in fields(config) if item.type is float]
-    require_probabilities(**{name: getattr(config, name) for name in names})

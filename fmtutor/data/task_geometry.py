@@ -83,7 +83,8 @@ def affine_maps(
     turn, shear = np.deg2rad(
         generator.uniform(-1, 1, (2, count)) * [[motion.rotation_deg], [motion.shear_deg]]
     )
-    size = np.exp(generator.uniform(*np.log(motion.scale), count))
+    low, high = np.log(motion.scale)
+    size = np.exp(generator.uniform(low, high, count))
     shift = generator.uniform(-2 * motion.shift, 2 * motion.shift, (count, 2))
     cos, sin = np.cos(turn), np.sin(turn)
     turned = np.stack([cos, -sin, sin, cos], axis=-1).reshape(count, 2, 2)
@@ -126,8 +127,8 @@ def move(
         generator: Source of the draws.
         motion: Probabilities and ranges.
         together: One draw for all pairs instead of one for each.
-        least_pixels: A map under which a mask would lose more than this many pixels leave is
-            not applied, see `loses_structure`: to that pair, or if ``together`` to any.
+        least_pixels: A map that would leave fewer pixels of a mask (`loses_structure`) is not
+            applied to that pair; with ``together``, to none.
     """
     n, _, *grid = images.shape
     count = 1 if together else n
