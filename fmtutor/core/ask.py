@@ -48,18 +48,26 @@ class Support(Part):
     all pairs are 2D (H, W) or all 3D (H, W, D). A mask may be empty where another one is not: an
     example without the structure is an example too.
 
+    Images are prepared as the query will be: scaled to [0, 1], CT and MR by
+    `fmtutor.data.transforms.normalise`, pictures by their own range; volumes lie in RAS.
+    `fmtutor.data.support_files` reads them so. Systems take them as they are, and refuse
+    intensities outside of [0, 1].
+
     Raises:
-        ValueError: There is no pair, or not as many masks as images; an image is not 2D or 3D, is
-            constant or holds NaN or infinity; a mask is not binary or of another size than its
-            image; 2D and 3D pairs are mixed; all masks are empty.
+        ValueError: There is no pair, or not as many masks (or spacings) as images; an image is not
+            2D or 3D, is constant or holds NaN or infinity; a mask is not binary or of another size
+            than its image; a spacing is not one positive length an axis; 2D and 3D pairs are
+            mixed; all masks are empty.
     """
 
     images: tuple[np.ndarray, ...]
-    """Kept as float32; the intensities of the query's preparation, usually [0, 1]."""
+    """Kept as float32, in [0, 1]."""
     masks: tuple[np.ndarray, ...]
     """Kept as bool; given as bool, 0 and 1, or 0 and 255."""
     name: str = "structure"
     """What the masks show; tells several supports of one ask apart."""
+    spacings_mm: tuple[tuple[float, ...], ...] | None = None
+    """Edge lengths of each pair's pixels or voxels; None takes every pixel and voxel for a cube."""
 
     def __post_init__(self) -> None:
         for given, what in ((self.images, "images"), (self.masks, "masks")):
@@ -76,6 +84,7 @@ class Support(Part):
         images = tuple(_support_image(image, at) for at, image in enumerate(self.images))
         masks = tuple(_support_mask(mask, at) for at, mask in enumerate(self.masks))
         _check_pairs(images, masks)
+        _check_spacings(images, self.spacings_mm)
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "masks", masks)
 
@@ -163,6 +172,18 @@ def answerable(
     return found
 
 
+def supports_of(ask: Ask | Part, *, system: str) -> tuple[Support, ...]:
+    """Return the supports of an ask that a system of examples answers.
+
+    Raises:
+        ValueError: There is none, a part is of another kind, or two have one name.
+    """
+    found = answerable(ask, system=system, repeated=(Support,)).get(Support, ())
+    if not found:
+        raise ValueError(f"{system} answers examples, got none; ask with Support(images, masks).")
+    return found
+
+
 def _support_image(image: np.ndarray, at: int) -> np.ndarray:
     """Return an example's image as float32, after checking what can be checked without a mask."""
     image = np.asarray(image, dtype=np.float32)
@@ -220,6 +241,21 @@ def _check_pairs(images: tuple[np.ndarray, ...], masks: tuple[np.ndarray, ...]) 
         raise ValueError(
             f"a support shows the structure in at least one mask, got {len(masks)} masks that "
             "are all empty; add an example that has it, or check the label that was picked."
+        )
+
+
+def _check_spacings(
+    images: tuple[np.ndarray, ...], spacings_mm: tuple[tuple[float, ...], ...] | None
+) -> None:
+    if spacings_mm is None:
+        return
+    wanted = [image.ndim for image in images]
+    if [len(edges) for edges in spacings_mm] != wanted or not all(
+        0 < edge < float("inf") for edges in spacings_mm for edge in edges
+    ):
+        raise ValueError(
+            f"spacings_mm hold one positive length in mm for each axis of {len(images)} images, "
+            f"got {spacings_mm}; leave them out where pixels are square."
         )
 
 

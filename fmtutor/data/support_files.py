@@ -53,7 +53,8 @@ def read_support(
     """Read pairs of an image and a mask as the examples of an in-context question.
 
     Image intensities are brought to [0, 1] as the table of this module says: a NIfTI by
-    `normalise`, a picture or an array by its own smallest and largest value.
+    `normalise`, a picture or an array by its own smallest and largest value. A NIfTI's voxel edges
+    go along; pixels of pictures and arrays count as square.
 
     Args:
         images: Files (``.nii``, ``.nii.gz``, ``.png``, ``.npy``) or arrays, (H, W) or (H, W, D).
@@ -80,6 +81,7 @@ def read_support(
         tuple(_intensities(image, modality) for image in pictures),
         tuple(_binary(drawn, label)),
         name,
+        tuple(_edges_mm(image) for image in pictures),
     )
 
 
@@ -210,6 +212,14 @@ def _intensities(image: _Read, modality: str) -> np.ndarray:
             f"is constant once scaled to [0, 1]; check the file (and modality, here {modality!r})."
         )
     return scaled
+
+
+def _edges_mm(image: _Read) -> tuple[float, ...]:
+    """Return the edge lengths along the axes that are left; without geometry pixels are square."""
+    if image.grid is None:
+        return (1.0,) * image.array.ndim
+    edges = zip(image.grid.shape, image.grid.spacing_mm, strict=True)
+    return tuple(mm for voxels, mm in edges if voxels > 1)
 
 
 def _binary(masks: list[_Read], label: int | None) -> list[np.ndarray]:

@@ -149,3 +149,11 @@ def test_two_supports_of_one_name_are_refused():
             system="Tyche",
             repeated=(Support,),
         )
+
+
+@pytest.mark.parametrize("edges", [((1.0, 2.0),), ((1.0, 2.0), (1.0,)), ((1.0, 2.0), (0.0, 1.0))])
+def test_a_support_has_one_positive_spacing_for_each_axis_of_each_image(edges):
+    fine = Support((RAMP, RAMP), (SPOT, SPOT), spacings_mm=((1.0, 2.0), (3.0, 0.5)))
+    assert fine.spacings_mm == ((1.0, 2.0), (3.0, 0.5))
+    with pytest.raises(ValueError, match="one positive length in mm for each axis of 2 images"):
+        Support((RAMP, RAMP), (SPOT, SPOT), spacings_mm=edges)

@@ -47,6 +47,7 @@ def test_a_nifti_pair_comes_in_ras_through_the_window_of_its_modality(tmp_path):
     np.testing.assert_array_equal(
         support.images[0], normalise(read_nifti(image).image, "CT"), "as the query's case has it"
     )
+    assert support.spacings_mm == ((1.0, 2.0, 3.0),)
     magnetic = read_support([image], [mask], modality="MR")
     np.testing.assert_array_equal(magnetic.images[0], normalise(HU[::-1, ::-1], "MR"))
 
@@ -60,7 +61,12 @@ def test_a_nifti_of_one_slice_is_a_2d_example_whichever_axis_is_single(tmp_path)
     ]
     support = read_support(images, masks)
     assert [image.shape for image in support.images] == [SHAPE, SHAPE]
+    assert support.spacings_mm == ((1.0, 2.0), (2.0, 3.0)), "the single axis went with its edge"
     np.testing.assert_array_equal(support.masks[0], MASK[::-1, ::-1])
+
+
+def test_pixels_of_arrays_count_as_square():
+    assert read_support([GREY], [MASK]).spacings_mm == ((1.0, 1.0),)
 
 
 @pytest.mark.parametrize(
