@@ -1,18 +1,19 @@
 """Algorithm 1 of UniverSeg on one screen: sample a task, a query, a support; augment; stack.
 
-    for each episode of the batch
-        task            ~ the bank's tasks, or a synthetic one            (`draw_pairs`)
-        query, support  ~ slices of that task, different patients
-        each pair       <- in-task augmentation, drawn for each pair
-        all of them     <- task augmentation, drawn once: a new task
+for each episode of the batch
+    task            ~ the bank's tasks, or a synthetic one            (`draw_pairs`)
+    query, support  ~ slices of that task, different patients
+    each pair       <- in-task augmentation, drawn for each pair
+    all of them     <- task augmentation, drawn once: a new task
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.episodes import Episodes, stacked
@@ -40,6 +41,8 @@ class EpisodeConfig:
     """Share of episodes whose task is a super-pixel of a real image."""
     absent: float = 0.1
     """Share of the real episodes whose query need not show the region at all."""
+    ambiguous: float = 0.0
+    """Share of the real episodes with two right answers, see `EpisodeStream.two_readings`."""
     in_task: InTaskAugmentation = field(default_factory=InTaskAugmentation)
     """Augmentation of each pair by itself."""
     task: TaskAugmentation = field(default_factory=TaskAugmentation)
@@ -69,7 +72,7 @@ class EpisodeStream:
         """Draw a task and ``count`` image-mask pairs of it."""
         c, kind = self.config, rng.random()
         if kind < c.shapes:
-            return *random_shapes(rng, size=self.bank.size, count=count), "shapes"
+            return *random_shapes(rng, grid=(self.bank.size,) * 2, count=count), "shapes"
         if kind < c.shapes + c.super_pixels:
             row = rng.integers(len(self.bank.images))
             image = self.bank.images[row].astype(np.float32) / 255
@@ -79,7 +82,30 @@ class EpisodeStream:
         rows = np.resize(rows, count)  # a task with few slices repeats them, each augmented anew
         if rng.random() < c.absent:
             rows[0] = rng.choice(self.bank.every[task.source, task.axis])
-        return *self.bank.pairs(task, rows), task.name
+        images, masks = self.bank.pairs(task, rows)
+        if rng.random() < c.ambiguous:
+            masks = self.two_readings(task, rows, masks, rng)
+        return images, masks, task.name
+
+    def two_readings(
+        self, task: Task, rows: np.ndarray, masks: Tensor, rng: np.random.Generator
+    ) -> Tensor:
+        """Return masks of which each follows one of two protocols, by the toss of a coin.
+
+        The protocols differ in whether a second region belongs to the first (as a tumour may belong
+        to its organ); where no other region is in sight, one draws more generously than the other.
+        The support then shows both readings, and the query's target is one of the two.
+        """
+        regions = self.bank.tree[task.source][task.modality][task.axis]
+        for other in rng.permutation([name for name in regions if name != task.region])[:4]:
+            second = self.bank.pairs(replace(task, region=str(other)), rows)[1]
+            union = torch.maximum(masks, second)
+            if (union > masks).flatten(1).sum(1).gt(0).float().mean() > 0.5:
+                break
+        else:
+            union = functional.max_pool2d(masks, 5, stride=1, padding=2)
+        coin = torch.from_numpy(rng.random(len(rows)) < 0.5)
+        return torch.where(coin[:, None, None, None], union, masks)
 
 
 def episode_from(images: Tensor, masks: Tensor, name: str) -> Episodes:

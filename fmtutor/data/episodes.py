@@ -1,4 +1,4 @@
-"""`Episodes`: what a training step of an in-context system receives: queries with their supports."""
+"""`Episodes`: what an in-context system trains on: queries with their supports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

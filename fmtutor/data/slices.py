@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 AXES = ("sagittal", "coronal", "axial")
 """What a slice across voxel axis 0 (H), 1 (W) or 2 (D) of a RAS volume is called."""
@@ -52,7 +52,7 @@ class SquareFrame:
         return (self.size - rows) // 2, (self.size - columns) // 2
 
     def image(self, slices: np.ndarray | Tensor) -> Tensor:
-        """Bring images (n, rows, columns) into the square: (n, 1, size, size), smoothed, 0 around."""
+        """Bring images (n, rows, columns) into the square: (n, 1, size, size), 0 around them."""
         return self._placed(_resized(_maps(slices), self.inner, mode="bilinear"))
 
     def mask(self, slices: np.ndarray | Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class SquareFrame:
     def _placed(self, maps: Tensor) -> Tensor:
         (top, left), (rows, columns) = self.corner, self.inner
         room = (left, self.size - left - columns, top, self.size - top - rows)
-        return F.pad(maps, room)
+        return functional.pad(maps, room)
 
 
 def _maps(slices: np.ndarray | Tensor) -> Tensor:
@@ -87,4 +87,4 @@ def _resized(maps: Tensor, shape: tuple[int, int], *, mode: str) -> Tensor:
         return maps
     smooth = mode == "bilinear"
     options = {"align_corners": False, "antialias": True} if smooth else {}
-    return F.interpolate(maps, size=tuple(shape), mode=mode, **options)
+    return functional.interpolate(maps, size=tuple(shape), mode=mode, **options)

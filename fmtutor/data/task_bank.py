@@ -238,7 +238,7 @@ def checked_regions(source: SliceSource, case: Case) -> Sequence[Region]:
     for region in regions:
         if not source.novel_allowed and region.structures & novel:
             raise ValueError(
-                f"source {source.name!r} must not offer novel structures, got {region.name!r}; they "
-                "are kept for tests of few-shot and in-context learning."
+                f"source {source.name!r} must not offer novel structures, got {region.name!r}; "
+                "they are kept for tests of few-shot and in-context learning."
             )
     return regions

@@ -92,7 +92,7 @@ def novel_source(patients: int, *, per_axis: int = 12) -> SliceSource:
 
 
 def all_regions(case: Case) -> Sequence[Region]:
-    """Return the scoring regions of a case and each other structure of its table, novel ones out."""
+    """Return the scoring regions and each other structure of a case, without novel ones."""
     parts = {part for name in NOVEL_STRUCTURES for part in (name, *expand(name, lesions=True))}
     scored = WIDE.protocol.regions
     groups = [Region.of(name, *GROUPS[name]) for name in MANY if name in GROUPS]

@@ -1,9 +1,9 @@
 """Losses of the in-context systems, on one map (2D or 3D) per query."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from fmtutor.losses.dice import dice_from_sums
 
@@ -21,7 +21,7 @@ def soft_dice_each(logits: Maps, target: Bool[Tensor, "B 1 *grid"]) -> Float[Ten
 def cross_entropy_each(logits: Maps, target: Bool[Tensor, "B 1 *grid"]) -> Float[Tensor, "B M"]:
     """Return the mean binary cross-entropy of every candidate map."""
     truth = target.to(logits.dtype).expand_as(logits)
-    pixelwise = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    pixelwise = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     return pixelwise.flatten(2).mean(2)
 
 
@@ -46,8 +46,13 @@ def best_candidate(
 ) -> Float[Tensor, ""]:
     """Return Tyche's loss: of all candidates only the best one pays.
 
-    min_m Dice(candidate m, target), where the target is one drawn from the right answers. A
-    candidate that chose another answer is not punished for it, so candidates may differ.
+    min_m Loss(candidate m, target), where the target is one drawn from the right answers. A
+    candidate that chose another answer is not punished for it, so candidates may differ. The loss
+    of a candidate is soft Dice plus cross-entropy: the paper's Dice alone, from random weights and
+    at our learning rate, empties every candidate within 150 steps, and an empty candidate has no
+    gradient left.
+
     Source: Rakic et al., "Tyche", CVPR 2024.
     """
-    return mean_over_known(soft_dice_each(logits, target).amin(1), known)
+    each = soft_dice_each(logits, target) + cross_entropy_each(logits, target)
+    return mean_over_known(each.amin(1), known)

@@ -2,7 +2,9 @@
 
 A block takes a query and its supports one level further:
 
-    z_i = CrossConv(u, v_i),    u' = LeakyReLU(Conv_q(mean_i z_i)),    v_i' = LeakyReLU(Conv_s(z_i)).
+    z_i = CrossConv(u, v_i),
+    u'  = LeakyReLU(Conv_q(mean_i z_i)),
+    v_i' = LeakyReLU(Conv_s(z_i)).
 
 Supports come in chunks: the mean is a running sum, so nothing but the outputs that are needed later
 ever exists for all supports at once. Source: Butoi et al., ICCV 2023, equations 4 and 5.
@@ -13,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fmtutor.nets.cross_conv import (
     SLOPE,
@@ -76,7 +78,7 @@ class CrossBlock(nn.Module):
         for index in range(len(supports)):
             chunk = supports[index]
             z = shared + each(self.cross.of_support, chunk)
-            z = F.leaky_relu(z, SLOPE) if self.cross.activation else z
+            z = functional.leaky_relu(z, SLOPE, inplace=True) if self.cross.activation else z
             total, count = total + z.sum(1), count + chunk.shape[1]
             if not last:
                 out.append(self.support.each(z))
@@ -173,7 +175,7 @@ def enter(
     ahead = block.support.linear(shared, bias=False)[:, None] if linear else shared[:, None]
     for index, chunk in enumerate(memory.supports):
         own = memory.first[index] if memory.first is not None else first_of(block, chunk)
-        z = F.leaky_relu(ahead + own, SLOPE)
+        z = functional.leaky_relu(ahead + own, SLOPE, inplace=True)
         if linear:  # z is already the new support: Conv_s ran on both halves apart
             keep(z)
         else:
@@ -181,4 +183,3 @@ def enter(
             keep(block.support.each(z))
     mean = shared + block.cross.of_support(memory.mean) if linear else total / memory.count
     return block.target(mean)
-

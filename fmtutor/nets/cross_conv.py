@@ -22,22 +22,23 @@ Medical Image Segmentation", ICCV 2023, equations 2 to 5; the reformulations are
 Taught in: 07
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 CONVS = {2: nn.Conv2d, 3: nn.Conv3d}
-CONVOLVE = {2: F.conv2d, 3: F.conv3d}
-POOLS = {2: F.max_pool2d, 3: F.max_pool3d}
+CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
+POOLS = {2: functional.max_pool2d, 3: functional.max_pool3d}
 UPSAMPLING = {2: "bilinear", 3: "trilinear"}
 SLOPE = 0.01
 """Negative slope of every LeakyReLU."""
 
-Query = Float[Tensor, "B C *grid"]
-Supports = Float[Tensor, "B S C *grid"]
+# The underscores take the sizes out of the shape checks: channels and grids change on the way.
+Query = Float[Tensor, "_B _C *_grid"]
+Supports = Float[Tensor, "_B _S _C *_grid"]
 
 
 class ConvLayer(nn.Module):
@@ -76,7 +77,7 @@ class ConvLayer(nn.Module):
     def forward(self, x: Query) -> Query:
         """Return the convolution, activated where the layer has an activation."""
         x = self.linear(x)
-        return F.leaky_relu(x, SLOPE) if self.activation else x
+        return functional.leaky_relu(x, SLOPE, inplace=True) if self.activation else x
 
     def each(self, x: Supports) -> Supports:
         """Apply the layer to every support (or candidate) by itself."""
@@ -122,13 +123,15 @@ class CrossConv(nn.Module):
     def forward(self, query: Query, support: Supports) -> Supports:
         """Return z_i for every support, (B, S, C, *grid)."""
         z = self.of_query(query)[:, None] + each(self.of_support, support)
-        return F.leaky_relu(z, SLOPE) if self.activation else z
+        return functional.leaky_relu(z, SLOPE, inplace=True) if self.activation else z
 
     def plain(self, query: Query, support: Supports) -> Supports:
         """Return z_i in the published form: concatenate the query to each support, convolve."""
-        pairs = torch.cat([query[:, None].expand(-1, support.shape[1], *query.shape[1:]), support], 2)
+        pairs = torch.cat(
+            [query[:, None].expand(-1, support.shape[1], *query.shape[1:]), support], 2
+        )
         z = each(lambda pair: CONVOLVE[self.dims](pair, self.weight, self.bias, padding=1), pairs)
-        return F.leaky_relu(z, SLOPE) if self.activation else z
+        return functional.leaky_relu(z, SLOPE, inplace=True) if self.activation else z
 
 
 def composed(cross: CrossConv, after: ConvLayer, support: Query) -> Query:
@@ -179,4 +182,17 @@ def pool(x: Query) -> Query:
 def upsample(x: Query) -> Query:
     """Return the map at twice the size, linearly interpolated, corners aligned as published."""
     mode = UPSAMPLING[x.dim() - 2]
-    return F.interpolate(x, scale_factor=2, mode=mode, align_corners=True)
+    return functional.interpolate(x, scale_factor=2, mode=mode, align_corners=True)
+
+
+class Joined(Sequence[Supports]):
+    """Chunks of supports, upsampled and joined with their skips only when each is asked for."""
+
+    def __init__(self, coarse: Sequence[Supports], fine: Sequence[Supports]) -> None:
+        self.coarse, self.fine = coarse, fine
+
+    def __len__(self) -> int:
+        return len(self.coarse)
+
+    def __getitem__(self, index: int) -> Supports:  # type: ignore[override]
+        return torch.cat([each(upsample, self.coarse[index]), self.fine[index]], 2)

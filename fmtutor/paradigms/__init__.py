@@ -32,7 +32,9 @@ PARADIGMS: dict[str, str] = {
     "multitalent": "fmtutor.paradigms.partial.multitalent",
     "nnunet_like": "fmtutor.paradigms.reference.nnunet_like",
     "suprem": "fmtutor.paradigms.partial.suprem",
+    "tyche": "fmtutor.paradigms.incontext.tyche",
     "uniseg": "fmtutor.paradigms.partial.uniseg",
+    "universeg": "fmtutor.paradigms.incontext.universeg",
 }
 """Name of a system to the module that holds it."""
 
