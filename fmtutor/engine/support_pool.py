@@ -18,7 +18,6 @@ support of empty masks alone would only teach the network to answer nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -49,14 +48,24 @@ class SupportPool:
     """In [0, 1]."""
     masks: Float[Tensor, "P 1 *grid"]
     """0 and 1."""
+    embeddings: Float[Tensor, "P E"]
+    """By which examples are compared with a query."""
+
+    @classmethod
+    def of(
+        cls, images: Float[Tensor, "P 1 *grid"], masks: Float[Tensor, "P 1 *grid"]
+    ) -> "SupportPool":
+        """Return a pool of these examples."""
+        return cls(images=images, masks=masks, embeddings=image_embedding(images))
 
     def __len__(self) -> int:
         return len(self.images)
 
-    @cached_property
-    def embeddings(self) -> Float[Tensor, "P E"]:
-        """The embedding of every image, computed once."""
-        return image_embedding(self.images)
+    def joined(self, other: "SupportPool") -> "SupportPool":
+        """Return the pool with the examples of another behind its own; nothing is embedded anew."""
+        fields = ("images", "masks", "embeddings")
+        both = {name: torch.cat([getattr(self, name), getattr(other, name)]) for name in fields}
+        return SupportPool(**both)
 
     def chosen(
         self,
@@ -121,14 +130,15 @@ def pool_of(support: Support, *, size: int, dims: int = 2, axis: int = 2) -> Sup
         ValueError: An intensity lies outside of [0, 1]; pictures stand before a 3D network; no
             slice shows the structure at this size.
     """
-    _check_range(support)
+    for image in support.images:
+        check_range(image, f"support {support.name!r}")
     images, masks = [], []
     edges = support.spacings_mm or [(1.0,) * image.ndim for image in support.images]
     for image, mask, spacing_mm in zip(support.images, support.masks, edges, strict=True):
         framed = _framed(image, mask, spacing_mm, size=size, dims=dims, axis=axis)
         images.append(framed[0])
         masks.append(framed[1])
-    pool = SupportPool(images=torch.cat(images), masks=torch.cat(masks))
+    pool = SupportPool.of(torch.cat(images), torch.cat(masks))
     if not pool.masks.any():
         raise ValueError(
             f"support {support.name!r} must show the structure at {size} pixels a side, got none "
@@ -172,12 +182,11 @@ def _framed(
     return frame.image(slices[shown])[kept], masks[kept]
 
 
-def _check_range(support: Support) -> None:
-    low = min(float(image.min()) for image in support.images)
-    high = max(float(image.max()) for image in support.images)
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+def check_range(image: np.ndarray, source: str) -> None:
+    """Raise ValueError where an image's intensities lie outside of [0, 1]."""
+    low, high = float(image.min()), float(image.max())
+    if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
         raise ValueError(
-            f"support images lie in [0, 1] as the query will, got {low:g} to {high:g} in support "
-            f"{support.name!r}; scale them with fmtutor.data.transforms.normalise, or read them "
-            "with read_support."
+            f"images in context lie in [0, 1], got {low:g} to {high:g} in {source}; scale them "
+            "with fmtutor.data.transforms.normalise, or read them with read_support."
         )

@@ -61,7 +61,7 @@ def test_an_empty_picture_stays_an_example_as_it_was_given_as_one():
 
 def test_examples_that_do_not_fit_are_refused():
     image, mask = disc(16, 0.8)
-    with pytest.raises(ValueError, match=r"lie in \[0, 1\] as the query will, got 300 to 800"):
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\], got 300 to 800 in support 'structure'"):
         pool_of(Support((image * 1000,), (mask,)), size=16)
     with pytest.raises(ValueError, match=r"3D network takes volumes.*shape \(16, 16\)"):
         pool_of(Support((image,), (mask,)), size=16, dims=3)
@@ -73,7 +73,7 @@ def test_examples_that_do_not_fit_are_refused():
 
 def pool_and_queries() -> tuple[SupportPool, torch.Tensor]:
     images = torch.from_numpy(rng("pool").random((12, 1, 16, 16), dtype=np.float32))
-    return SupportPool(images=images, masks=(images > 0.5).float()), images[[3, 7, 7]] * 0.5
+    return SupportPool.of(images, (images > 0.5).float()), images[[3, 7, 7]] * 0.5
 
 
 @pytest.mark.parametrize("count", [None, 12, 40])
@@ -95,6 +95,19 @@ def test_the_nearest_are_chosen_for_each_query_and_the_others_once():
     drawn = pool.chosen(queries, 4, select="random", generator=rng(0))
     assert drawn.shape == (1, 4)
     assert drawn.tolist() == pool.chosen(queries, 4, select="random", generator=rng(0)).tolist()
+
+
+def test_pools_are_joined_in_order_with_the_embeddings_they_have():
+    pool, queries = pool_and_queries()
+    more = SupportPool.of(queries, torch.ones_like(queries))
+    both = pool.joined(more)
+    assert len(both) == 15
+    assert torch.equal(both.images[12:], queries)
+    assert torch.equal(both.masks[:12], pool.masks)
+    torch.testing.assert_close(both.embeddings, image_embedding(both.images))
+    assert both.chosen(queries, 2)[0].tolist() == [3, 12], (
+        "the query itself, and what it is made of"
+    )
 
 
 def test_other_ways_no_generator_and_no_examples_are_refused():
