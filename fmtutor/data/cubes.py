@@ -5,6 +5,7 @@ millimetres and the longest side fits, then centred on air.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ def _resized(volumes: Tensor, shape: tuple[int, int, int]) -> Tensor:
     if tuple(volumes.shape[1:]) == tuple(shape):
         return volumes
     h, w, d = shape
-    options = {"mode": "bilinear", "align_corners": False, "antialias": True}
+    options: dict[str, Any] = {"mode": "bilinear", "align_corners": False, "antialias": True}
     planes = functional.interpolate(volumes.movedim(3, 1), size=(h, w), **options)  # (n, D, h, w)
     lines = planes.movedim(1, 3).flatten(1, 2)[:, None]  # (n, 1, h * w, D)
     lines = functional.interpolate(lines, size=(h * w, d), **options)

@@ -10,6 +10,7 @@ Taught in: 07
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -210,7 +211,7 @@ def _by_slice(
     model: nn.Module, queries: Tensor, pool: SupportPool, rows: np.ndarray, options: Options
 ) -> Maps:
     """Ask every query by itself."""
-    how = {"batch": options.batch, "precision": options.precision}
+    how: dict[str, Any] = {"batch": options.batch, "precision": options.precision}
     if len(rows) == 1:
         return probabilities(model, queries, pool.images[rows[0]], pool.masks[rows[0]], **how)
     each = zip(queries.split(1), rows, strict=True)

@@ -207,7 +207,7 @@ class MultiverSeg(nn.Module):
         """Return the same logits pair by pair, nothing split or left out."""
         x = prompted(query, prompts)
         support = torch.cat([support_images, support_masks], 2)
-        skips = []
+        skips: list[tuple[Query, Supports]] = []
         for block in self.encoder:
             if skips:
                 x, support = pool(x), each(pool, support)
