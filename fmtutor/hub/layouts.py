@@ -121,9 +121,15 @@ def _clip_driven(**changes: Any) -> nn.Module:
 
 
 def _universeg() -> nn.Module:
-    from fmtutor.paradigms.incontext.universeg import UniverSeg
+    from fmtutor.paradigms.incontext import universeg
 
-    return UniverSeg((64,) * 4)
+    return universeg.build(universeg.Config.gpu())
+
+
+def _tyche() -> nn.Module:
+    from fmtutor.paradigms.incontext import tyche
+
+    return tyche.build(tyche.Config.paper())
 
 
 def _cross_blocks(*extra: tuple[str, str]) -> tuple[tuple[str, str], ...]:
@@ -222,6 +228,14 @@ PUBLISHED: dict[str, Published] = {
         source="https://github.com/JJGO/UniverSeg",
         licence="OpenRAIL++-M, research only",
         names=_cross_blocks(),
+    ),
+    "tyche-ts": Published(
+        build=_tyche,
+        what="Tyche-TS: several candidate masks per 128x128 slice, any support",
+        file="tyche_v1_model_weights_CVPR.pt",
+        source="https://github.com/mariannerakic/Tyche",
+        licence="Apache-2.0",
+        names=_cross_blocks(("mix", "meanconv.vmapped.conv")),
     ),
     **{f"medicalnet-{depth}": _medicalnet(depth) for depth in DEPTHS},
 }

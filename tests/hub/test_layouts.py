@@ -31,7 +31,7 @@ QUICK = ("clip-driven-unet", "suprem-segresnet")
 SLOW = pytest.mark.slow
 GOLDENS = [
     pytest.param(name, marks=SLOW if "swin" in name else ())
-    for name in (*SYSTEMS, "models-genesis", "universeg-v1")
+    for name in (*SYSTEMS, "models-genesis", "universeg-v1", "tyche-ts")
 ]
 WRAPPED = {"clip-driven-unet", "suprem-swin", "suprem-unet"}
 """Files whose backbone's names begin with ``backbone.``: those of CLIP-Driven's later code."""
@@ -96,7 +96,8 @@ def test_both_spellings_of_the_text_driven_systems_load(wrapped: bool, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "tensors", "parameters"), [("universeg-v1", "", 44, 1_182_785)]
+    ("name", "key", "tensors", "parameters"),
+    [("universeg-v1", "", 44, 1_182_785), ("tyche-ts", "model", 58, 1_774_785)],
 )
 def test_in_context_files_load_as_published(
     name: str, key: str, tensors: int, parameters: int, tmp_path: Path
