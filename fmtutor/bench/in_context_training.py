@@ -61,8 +61,13 @@ IN_CONTEXT = ("universeg", "tyche", "multiverseg")
 """Systems that this module trains."""
 
 
-def recipe_of(system: str, profile: str = "quick") -> InContextRecipe:
+def recipe_of(system: str, profile: str = "quick", steps: int | None = None) -> InContextRecipe:
     """Return the committed recipe of an in-context system.
+
+    Args:
+        system: One of `IN_CONTEXT`.
+        profile: "quick" or "gpu"; the data of "paper" (MegaMedical) were never released.
+        steps: In place of the recipe's.
 
     Raises:
         ValueError: The system or the profile is unknown.
@@ -71,6 +76,8 @@ def recipe_of(system: str, profile: str = "quick") -> InContextRecipe:
     module = paradigm(system)
     profiles = {"quick": module.Config.quick, "gpu": module.Config.gpu}
     config = lookup(profiles, profile, "profile")()
+    if steps is not None:
+        config = replace(config, steps=steps)
     ambiguous = 0.3 if system == "tyche" else 0.0  # the one whose loss knows of several answers
     recipe = InContextRecipe(
         system=system, config=config, episodes=EpisodeConfig(ambiguous=ambiguous)

@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from fmtutor import __version__
+from fmtutor.bench.in_context_training import IN_CONTEXT, train_in_context
+from fmtutor.bench.in_context_training import recipe_of as in_context_recipe
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
@@ -79,11 +81,12 @@ def _organs(_: str, profile: str) -> Recipe:
 
 
 RECIPES: dict[str, Callable[[str, str], Recipe]] = {
-    **dict.fromkeys(PARADIGMS, _all_centres),
+    **dict.fromkeys((n for n in PARADIGMS if n not in IN_CONTEXT), _all_centres),
     "nnunet_like": _one_centre,
     "organs": _organs,
 }
-"""Name to the function that makes its recipe for a profile."""
+"""Name to the function that makes its recipe for a profile; the in-context systems, whose data
+are episodes, have theirs in `fmtutor.bench.in_context_training`."""
 
 
 def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patients: int) -> Recipe:
@@ -177,7 +180,7 @@ def train(
     """Run a named recipe.
 
     Args:
-        name: A name in `RECIPES`.
+        name: A name in `RECIPES`, or an in-context system.
         profile: "quick" or "gpu" on the virtual cohort. "paper" is the published protocol on the
             published data, which have to be fetched first.
         folder: Where checkpoints, history, recipe and weights go; a second call resumes. "suprem"
@@ -188,6 +191,11 @@ def train(
     Raises:
         ValueError: No recipe has this name, or the profile is "paper".
     """
+    if name in IN_CONTEXT:
+        yield from train_in_context(
+            in_context_recipe(name, profile, steps), folder=folder, seed=seed
+        )
+        return
     make = lookup(RECIPES, name, "recipe")
     if profile == "paper":
         raise ValueError(

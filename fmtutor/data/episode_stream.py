@@ -125,6 +125,9 @@ def fixed_episodes(
 ) -> list[Episodes]:
     """Return episodes for scoring: nothing augmented, the same for every system.
 
+    No slice of the query's own patient is in its support: a neighbouring slice with its mask would
+    give the answer away.
+
     Args:
         bank: Slices of test cases.
         tasks: Which tasks; one with too few slices is refused.
@@ -133,12 +136,13 @@ def fixed_episodes(
         seed: Of the draws.
 
     Raises:
-        ValueError: A task has no more than ``supports`` slices.
+        ValueError: A task has fewer than ``supports`` slices of other patients.
     """
     episodes = []
     for task in tasks:
         for number in range(queries):
             rng = rng_of("test episodes", seed, task.name, number)
-            images, masks = bank.pairs(task, bank.draw_rows(task, supports + 1, rng))
+            rows = bank.draw_test_rows(task, supports, rng)
+            images, masks = bank.pairs(task, rows)
             episodes.append(episode_from(images, masks, task.name))
     return episodes

@@ -54,6 +54,11 @@ class Episodes:
             support_masks=self.support_masks[:, :supports],
         )
 
+    def part(self, rows: slice) -> "Episodes":
+        """Return some episodes of the batch."""
+        fields = ("query", "target", "support_images", "support_masks", "known", "names")
+        return replace(self, **{name: getattr(self, name)[rows] for name in fields})
+
     def with_support_of(self, order: Sequence[int]) -> "Episodes":
         """Return the same queries with the supports of other episodes of the batch.
 

@@ -116,11 +116,37 @@ class TaskBank:
         rows = self.rows[task]
         if len(rows) < count:
             raise ValueError(f"{task.name} has {len(rows)} slices, wanted {count}; ask for fewer.")
+        return self._spread(rows, rng)[:count]
+
+    def draw_test_rows(self, task: Task, supports: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw a query and its support, none of it from the query's own patient.
+
+        A source of one patient has no others: there the support is of other slices of it.
+
+        Raises:
+            ValueError: There are fewer than ``supports`` such slices.
+        """
+        rows = self.rows[task]
+        query = rng.choice(rows)
+        others = rows[self.patient[rows] != self.patient[query]]
+        if len(np.unique(self.patient[rows])) == 1:
+            others = rows[rows != query]
+        support = self._spread(others, rng)[:supports]
+        if len(support) < supports:
+            raise ValueError(
+                f"{task.name} has {len(support)} slices beside the query's patient, wanted "
+                f"{supports}; ask for fewer."
+            )
+        return np.concatenate([[query], support])
+
+    def _spread(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return rows in random order, one of each patient before the second of any."""
         order = rng.permutation(rows)
         _, first = np.unique(self.patient[order], return_index=True)
         head = order[np.sort(first)]
-        tail = np.setdiff1d(order, head, assume_unique=True)
-        return np.concatenate([head, rng.permutation(tail)])[:count]
+        return np.concatenate(
+            [head, rng.permutation(np.setdiff1d(order, head, assume_unique=True))]
+        )
 
     def pairs(self, task: Task, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return images and masks of rows, each (n, 1, size, size) float32."""
