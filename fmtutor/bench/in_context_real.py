@@ -1,8 +1,10 @@
 """In-context segmentation of the real volumes that no training saw.
 
-Two ways of asking. *Within*: some slices of the volume are annotated and the others asked, as an
-annotator does who draws five slices of sixty. *Across*: the examples are slices of virtual patients
-of the target centre, so patient, scanner and, for the MR, modality differ from the query's.
+Three ways of asking. *Within*: some slices of the volume are annotated and the others asked, as an
+annotator does who draws five slices of sixty. *Across*: the examples are slices of another real
+patient, the torso CT, whose novel structures are in no training. *Virtual*: they are slices of
+virtual patients of the target centre, whose scanner and field of view differ most. For the MR the
+latter two are of another modality.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +35,9 @@ VOLUMES = {
 """Structures of at least 20 ml in each real volume; autochthon and heart are in no training."""
 UNTRAINED = {*NOVEL_STRUCTURES, "heart", "pulmonary_artery"}
 ACROSS = 16
-"""Examples from virtual patients."""
+"""Examples from other patients."""
 PATIENTS = 14
-"""Virtual patients of the target centre that they come from."""
+"""Virtual patients of the target centre that examples come from."""
 
 
 def real_rows(models: Mapping[str, nn.Module], *, size: int = 64) -> list[dict[str, Any]]:
@@ -49,7 +51,10 @@ def real_rows(models: Mapping[str, nn.Module], *, size: int = 64) -> list[dict[s
         Rows of system, volume, structure, ml, way, support, dice, slices, seen.
     """
     systems, rows = systems_of(models), []
-    pool = bank_of([_source(TARGET.name, VirtualSource(TARGET, PATIENTS), 12)], size=size)
+    pools = {
+        "across": bank_of([_source("torso", [load_sample("torso")], 64)], size=size),
+        "virtual": bank_of([_source("virtual", VirtualSource(TARGET, PATIENTS), 12)], size=size),
+    }
     for volume, structures in VOLUMES.items():
         case = load_sample(volume)
         bank = bank_of([_source(volume, [case], max(case.image.shape))], size=size)
@@ -61,7 +66,7 @@ def real_rows(models: Mapping[str, nn.Module], *, size: int = 64) -> list[dict[s
                 "volume": volume, "structure": structure, "seen": structure not in UNTRAINED,
                 "ml": case.volume_ml(*region_of(structure).structures & set(case.table.values())),
             }  # fmt: skip
-            for episodes, way in _asked(bank, task, pool):
+            for episodes, way in _asked(bank, task, pools):
                 for name, answer in systems.items():
                     about |= {"system": name, "way": way, "support": episodes.supports}
                     about |= {"slices": len(episodes.query)}
@@ -69,16 +74,19 @@ def real_rows(models: Mapping[str, nn.Module], *, size: int = 64) -> list[dict[s
     return rows
 
 
-def _asked(bank: TaskBank, task: Task, pool: TaskBank) -> list[tuple[Episodes, str]]:
-    """Return the episodes of both ways; across only where virtual patients have the structure."""
+def _asked(
+    bank: TaskBank, task: Task, pools: Mapping[str, TaskBank]
+) -> list[tuple[Episodes, str]]:
+    """Return the episodes of each way; of a pool only where it shows the structure often enough."""
     rows = bank.rows[task]
     shown = np.unique(np.linspace(0, len(rows) - 1, min(5, len(rows) // 2) + 2)[1:-1].round())
     support = rows[shown.astype(int)]
     asked = [(_episodes(bank, task, np.setdiff1d(rows, support), bank, task, support), "within")]
-    twin = Task(TARGET.name, "CT", task.axis, task.region)
-    if len(pool.rows.get(twin, ())) >= ACROSS:
-        drawn = pool.draw_rows(twin, ACROSS, rng_of("across", task.name))
-        asked.append((_episodes(bank, task, rows, pool, twin, drawn), "across"))
+    for way, pool in pools.items():
+        twin = next((t for t in pool.rows if (t.axis, t.region) == (task.axis, task.region)), None)
+        if twin is not None and len(pool.rows[twin]) >= ACROSS:
+            drawn = pool.draw_rows(twin, ACROSS, rng_of(way, task.name))
+            asked.append((_episodes(bank, task, rows, pool, twin, drawn), way))
     return asked
 
 

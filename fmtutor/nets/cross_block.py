@@ -170,6 +170,10 @@ def enter(
     Returns:
         The new query.
     """
+    if memory.first is None and memory.count == 1:  # nothing to share: one pair is met as it is
+        new, (support,) = block(query, memory.supports)
+        keep(support)
+        return new
     shared, total = block.cross.of_query(query), 0
     linear = not block.cross.activation
     ahead = block.support.linear(shared, bias=False)[:, None] if linear else shared[:, None]

@@ -29,6 +29,7 @@ PARADIGMS: dict[str, str] = {
     "fseft": "fmtutor.paradigms.partial.fseft",
     "hermes": "fmtutor.paradigms.partial.hermes",
     "med3d": "fmtutor.paradigms.partial.med3d",
+    "multiverseg": "fmtutor.paradigms.incontext.multiverseg",
     "multitalent": "fmtutor.paradigms.partial.multitalent",
     "nnunet_like": "fmtutor.paradigms.reference.nnunet_like",
     "suprem": "fmtutor.paradigms.partial.suprem",
