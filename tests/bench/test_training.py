@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fmtutor.bench.in_context_training import IN_CONTEXT
 from fmtutor.bench.training import (
     RECIPE_FILE,
     RECIPES,
@@ -60,7 +61,7 @@ def tiny_recipe(steps: int = 3):
 
 
 def test_every_system_has_a_recipe():
-    assert set(PARADIGMS) <= set(RECIPES)
+    assert set(PARADIGMS) <= {*RECIPES, *IN_CONTEXT}
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

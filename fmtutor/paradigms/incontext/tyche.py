@@ -50,7 +50,7 @@ from fmtutor.nets.cross_conv import (
 from fmtutor.paradigms import config_of
 from fmtutor.paradigms.incontext.candidates import MeanCandidate
 
-Candidates = Float[Tensor, "B M C *grid"]
+Candidates = Float[Tensor, "_B _M _C *_grid"]
 CHUNK = 8
 """Supports that are in work at once; any number gives the same answer."""
 
