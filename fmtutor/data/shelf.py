@@ -4,7 +4,7 @@ A file is named by everything that its case depends on (centre, index, seed, ran
 of the growing code), written atomically, so several processes may grow the same cohort at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,9 @@ class VirtualSource:
 
     def __len__(self) -> int:
         return self.count
+
+    def __iter__(self) -> Iterator[Case]:
+        return (self[index] for index in range(self.count))
 
     def __getitem__(self, index: int) -> Case:
         if not 0 <= index < self.count:
