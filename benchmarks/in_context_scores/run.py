@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from fmtutor.bench import in_context_scores as scores
 from fmtutor.bench.in_context_ambiguity import ambiguity
@@ -84,7 +83,6 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="a taste of each, not kept")
     parser.add_argument("--only", nargs="+", default=None, help="questions; default all")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     asked = questions(options.short)
     chosen = options.only or list(asked)
     if unknown := [name for name in chosen if name not in asked]:

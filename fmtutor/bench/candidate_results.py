@@ -96,6 +96,27 @@ def score_table(rows: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def gains(rows: pd.DataFrame, *, seed: int = 0) -> list[str]:
+    """Return a sentence for each system of candidates, organ and support: best less mean Dice."""
+    if rows.empty:
+        return [f"no result file yet: {COMMAND}"]
+    sentences = []
+    several = rows[rows["candidates"] > 1].assign(gain=rows["best"] - rows["mean"])
+    for organ in several["organ"].unique():
+        for kind in SUPPORTS:
+            for system in (name for name in TITLES if name in set(several["system"])):
+                at = several["organ"].eq(organ) & several["support_kind"].eq(kind)
+                chosen = several[at & several["system"].eq(system)]
+                gain, low, high = over_patients(chosen, "gain", seed=seed)
+                spread = over_patients(chosen, "diversity", seed=seed)[0]
+                sentences.append(
+                    f"{organ}, {kind}: {TITLES[system]} best less mean {gain:+.3f} "
+                    f"({low:+.3f} to {high:+.3f}, {chosen['case'].nunique()} patients), "
+                    f"diversity {spread:.2f}"
+                )
+    return sentences
+
+
 def plot_reliability(rows: pd.DataFrame) -> Figure:
     """Draw frequency over confidence; the area of a dot grows with its pixels."""
     if rows.empty:

@@ -48,14 +48,25 @@ def plot_readings(
     return figure
 
 
+def plot_support(images: Maps, masks: Maps) -> Figure:
+    """Draw the examples of a support, each with its mask outlined."""
+    figure, panels = plt.subplots(
+        1, len(images), figsize=(1.25 * len(images), 1.3), layout="constrained", squeeze=False
+    )
+    for axes, image, mask in zip(panels[0], images, masks, strict=True):
+        _picture(axes, image, "")
+        _outline(axes, mask, READING_COLOURS[0])
+    return figure
+
+
 def plot_block() -> Figure:
     """Draw a set block: how the candidates meet the support, and each other in their mean alone."""
     figure, axes = plt.subplots(figsize=(9.4, 3.3), layout="constrained")
-    axes.set(xlim=(0, 10.6), ylim=(0, 4.1))
+    axes.set(xlim=(0, 10.6), ylim=(-0.1, 4.1))
     axes.axis("off")
     green, grey, blue = "#d9f0d3", "#eeeeee", "#d1e5f0"
     heights = (3.3, 2.5, 1.7)
-    for place, name in zip(heights, ("u₁", "u₂", "u_K"), strict=True):
+    for place, name in zip(heights, ("$u_1$", "$u_2$", "$u_K$"), strict=True):
         _box(axes, 0.5, place, name, green)
         _box(axes, 7.0, place, "Conv mix\nLeakyReLU", green, width=1.5)
         _arrow(axes, (6.0, 2.5), (6.25, place))
@@ -67,18 +78,18 @@ def plot_block() -> Figure:
         _arrow(axes, (9.45, place), (9.75, place))
     _box(axes, 1.95, 2.5, "mean", grey, width=0.8)
     _box(axes, 3.75, 2.5, "CrossConv\nLeakyReLU", blue, width=1.6)
-    _box(axes, 5.6, 2.5, "mean\n = m", grey, width=0.8)
+    _box(axes, 5.6, 2.5, "mean\n= $m$", grey, width=0.8)
     _arrow(axes, (2.35, 2.5), (2.95, 2.5))
     _arrow(axes, (4.55, 2.5), (5.2, 2.5))
-    _box(axes, 1.95, 0.5, "v₁ … v_S", blue, width=1.2)
-    _arrow(axes, (2.55, 0.5), (3.4, 2.05))
+    _box(axes, 1.95, 0.5, "$v_1$ … $v_S$", blue, width=1.2)
+    _arrow(axes, (2.55, 0.5), (3.5, 2.2))
     _box(axes, 8.9, 0.5, "Conv s", blue, width=1.1)
-    _arrow(axes, (4.1, 2.05), (8.35, 0.5), bend=0.12)
-    _box(axes, 10.1, 0.5, "v′", blue)
+    _arrow(axes, (3.9, 2.2), (8.35, 0.5), bend=0.12)
+    _box(axes, 10.1, 0.5, "$v_i$′", blue)
     _arrow(axes, (9.45, 0.5), (9.75, 0.5))
     axes.text(0.1, 3.85, "candidates", fontsize=9)
-    axes.text(1.4, 0.0, "support: image and mask", fontsize=9)
-    axes.text(4.2, 1.35, "z₁ … z_S", fontsize=9)
+    axes.text(1.4, -0.05, "support: image and mask", fontsize=9)
+    axes.text(4.2, 1.35, "$z_1$ … $z_S$", fontsize=9)
     return figure
 
 

@@ -169,7 +169,7 @@ def _right(asked: Ambiguous, kind: str) -> np.ndarray:
     return asked.answers[list(kept)].numpy() > 0.5
 
 
-def scores(probability: np.ndarray, right: np.ndarray) -> dict[str, float]:
+def scores(probability: np.ndarray, right: np.ndarray) -> dict[str, float | int]:
     """Return every score of candidates (M, *grid) against the right answers (R, *grid)."""
     masks = probability > 0.5
     return {

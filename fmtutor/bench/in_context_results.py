@@ -209,3 +209,15 @@ def forms_table(path: Path) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return table
+
+
+def queries_sentence(path: Path) -> str:
+    """Say what a remembered support saves for repeated queries, from the same result."""
+    if not path.exists():
+        return "no timing in this checkout; python benchmarks/in_context/run.py makes it"
+    found = read_json(path)
+    fresh, kept = (found["repeated"][form]["cpu"] for form in ("fresh", "remembered"))
+    return (
+        f"{found['queries']} queries on one support: {fresh:.2f} CPU seconds, "
+        f"{kept:.2f} with the support remembered ({fresh / kept:.2f} times as fast)."
+    )
