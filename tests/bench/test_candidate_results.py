@@ -20,7 +20,8 @@ def _close_figures():
 
 def row(system, kind, case, best):
     scores = {"best": best, "mean": best - 0.1, "diversity": 0.2, "ged": 0.3, "matched_iou": 0.5}
-    return {"system": system, "support_kind": kind, "case": case, "slice": 0, **scores}
+    about = {"support_kind": kind, "case": case, "slice": 0, "organ": "liver"}
+    return {"system": system, "candidates": 8 if system == "tyche" else 1, **about, **scores}
 
 
 @pytest.fixture
@@ -67,6 +68,15 @@ def test_the_table_has_a_row_for_each_system_and_support_in_the_order_of_the_fig
         (title, kind) for title in ("Tyche", "UniverSeg") for kind in results.SUPPORTS
     ]
     assert table.loc[("UniverSeg", "with"), "best"] == pytest.approx(0.7)
+
+
+def test_gains_are_told_for_systems_of_several_candidates_alone(frames):
+    sentences = results.gains(frames[0])
+    assert len(sentences) == 3
+    assert sentences[0] == (
+        "liver, mixed: Tyche best less mean +0.100 (+0.100 to +0.100, 2 patients), diversity 0.20"
+    )
+    assert results.COMMAND in results.gains(pd.DataFrame())[0]
 
 
 def test_a_bar_is_as_high_as_its_mean(frames):

@@ -62,6 +62,11 @@ def test_readings_are_outlined_twice(answers):
     assert "a slice" in texts(figure)
 
 
+def test_every_example_is_drawn_with_its_mask(answers):
+    figure = figures.plot_support(np.zeros((2, 16, 16)), answers.astype(float))
+    assert [len(axes.collections) for axes in figure.axes] == [1, 1]
+
+
 def test_maps_share_one_scale(answers):
     figure = figures.plot_maps({"small": np.full((4, 4), 0.1), "large": np.full((4, 4), 0.4)})
     limits = {axes.images[0].get_clim() for axes in figure.axes[:2]}
@@ -85,4 +90,4 @@ def test_a_running_mean_smooths_the_lines():
 
 def test_the_block_names_what_is_shared_and_what_is_not():
     found = texts(figures.plot_block())
-    assert {"u₁", "u_K", "CrossConv\nLeakyReLU", "mean", "v′"} <= found
+    assert {"$u_1$", "$u_K$", "CrossConv\nLeakyReLU", "mean", "$v_i$′"} <= found

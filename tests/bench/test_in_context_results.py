@@ -132,3 +132,10 @@ def test_forms_are_read_with_their_ratio(tmp_path: Path) -> None:
     assert table.loc["universeg, S = 16", ("GMAC", "ratio")] == 4
     assert table.loc["universeg, S = 16", ("extra MB", "ratio")] == 10
     assert results.forms_table(tmp_path / "none.json").empty
+
+
+def test_repeated_queries_are_said_with_their_ratio(tmp_path: Path) -> None:
+    repeated = {"fresh": {"cpu": 6.0}, "remembered": {"cpu": 4.0}}
+    write_json(tmp_path / "cpu.json", {"queries": 8, "repeated": repeated})
+    assert "1.50 times" in results.queries_sentence(tmp_path / "cpu.json")
+    assert "no timing" in results.queries_sentence(tmp_path / "none.json")

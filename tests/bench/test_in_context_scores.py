@@ -67,7 +67,8 @@ def test_a_specific_network_is_asked_about_other_patients(bank):
     assert not shown & {image.numpy().tobytes() for image in asked.query}
 
 
-def test_a_specific_network_learns_its_support(bank):
+def test_a_specific_network_learns_its_support():
+    bank = bank_of([source("a", 5)], size=32)  # four times halved, 16 pixels would leave one
     task = next(t for t in bank.tasks if t.axis == "axial" and t.region == "both")
     asked = scores.halves(bank, task, 0, queries=4)
     net, seconds = specific_unet(asked, seed=0, steps=100)
