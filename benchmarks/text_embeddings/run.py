@@ -1,6 +1,6 @@
 """What does the text contribute to a text-driven head: to known, to added, to unseen classes?
 
-    python benchmarks/text_embeddings/run.py            # 4 sorts of vectors x 3 seeds
+    python benchmarks/text_embeddings/run.py            # 3 sorts of vectors x 3 seeds
     python benchmarks/text_embeddings/run.py --short    # a smoke run, under 3 minutes on 2 cores
     python benchmarks/text_embeddings/run.py --texts one_hot --seeds 3 4
 
@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fmtutor.bench.text_ablation import TEXTS, run_text
+from fmtutor.bench.text_ablation import RUN, TEXTS, run_text
 from fmtutor.bench.text_results import summary, text_frame
 
 HERE = Path(__file__).parent
@@ -22,7 +22,7 @@ SHORT = {"steps": 60, "few_steps": 20, "cases": 1}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--texts", nargs="+", default=list(TEXTS), choices=list(TEXTS))
+    parser.add_argument("--texts", nargs="+", default=list(RUN), choices=list(TEXTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--work", type=Path, default=Path("runs"), help="checkpoints")
     parser.add_argument("--short", action="store_true")

@@ -1,7 +1,8 @@
-"""What does the text contribute? One system, four sorts of class vectors, three questions.
+"""What does the text contribute? One system, several sorts of class vectors, three questions.
 
-`fmtutor.paradigms.partial.clip_driven` learns with the vectors of a sentence encoder, with these
-centred, and with two sorts that mean nothing: one-hot and random orthogonal ones. Each is asked
+`fmtutor.paradigms.partial.clip_driven` learns with the vectors of a sentence encoder, and with two
+sorts that mean nothing: one-hot and random orthogonal ones (`RUN`; the encoder's vectors centred
+are there on request). Each is asked
 
 1. *known*: the structures it was trained on (unseen centre, real CT series);
 2. *extension*: structures that no training centre annotates, learnt from a few cases of the unseen
@@ -50,6 +51,8 @@ TEXTS: Mapping[str, Mapping[str, Any]] = {
     "random": {"text": "random", "text_size": 384},
 }
 """Name to the changes of the comparison's configuration; all vectors have 384 entries."""
+RUN = ("minilm", "one_hot", "random")
+"""Those that the benchmark runs unless told otherwise, and whose results are committed."""
 NOVEL = tuple(NOVEL_STRUCTURES)
 """Classes added later."""
 FEW = 4

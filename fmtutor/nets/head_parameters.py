@@ -69,7 +69,8 @@ class HeadController(nn.Linear):
 
     rate = 0.01
     """Learning rate relative to that of a linear head (`fmtutor.bench.training`): a generated
-    weight moves by the sum over hundreds of inputs."""
+    weight moves by the sum over hundreds of inputs. Of 0.003, 0.01, 0.03 and 0.1 this one learnt
+    best in trials of 400 steps with one seed, which are not kept: a choice, not a finding."""
 
     def __init__(self, in_features: int, shape: HeadShape) -> None:
         super().__init__(in_features, shape.count)
