@@ -153,6 +153,24 @@ def plot_maps(
     return figure
 
 
+def plot_map_rows(rows: Mapping[str, Maps]) -> Figure:
+    """Draw maps of probability (M, H, W) in small, one row a name."""
+    columns = max(len(maps) for maps in rows.values())
+    figure, grid = plt.subplots(
+        len(rows), columns, figsize=(1.3 * columns + 2.2, 1.25 * len(rows)),
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    for line, (name, maps) in zip(grid, rows.items(), strict=True):
+        for axes in line:
+            axes.axis("off")
+        for axes, values in zip(line, maps, strict=False):
+            drawn = axes.imshow(values.T, origin="lower", vmin=0, vmax=1)
+        line[0].text(-0.08, 0.5, name.replace(", ", ",\n"), ha="right", va="center", fontsize=9,
+                     transform=line[0].transAxes)  # fmt: skip
+    figure.colorbar(drawn, ax=grid, shrink=0.6, label="probability")
+    return figure
+
+
 def plot_lines(
     panels: Mapping[str, pd.DataFrame], *, xlabels: Sequence[str], smooth: int = 1
 ) -> Figure:

@@ -73,6 +73,14 @@ def test_maps_share_one_scale(answers):
     assert limits == {(0, 0.4)}
 
 
+def test_rows_of_maps_are_drawn_from_zero_to_one_under_their_names(answers):
+    figure = figures.plot_map_rows({"all, blurred": answers * 0.5, "one": answers[:1] * 1.0})
+    drawn = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(drawn) == 3
+    assert {image.get_clim() for image in drawn} == {(0, 1)}
+    assert {"all,\nblurred", "one"} <= texts(figure)
+
+
 def test_lines_are_the_columns_of_each_frame():
     frame = pd.DataFrame({"best": [0.1, 0.3, 0.5], "mean": [0.1, 0.2, 0.2]}, index=[1, 2, 4])
     figure = figures.plot_lines({"one": frame}, xlabels=["candidates"])
