@@ -13,8 +13,6 @@ from typing import Any
 from torch import nn
 
 from fmtutor import __version__
-from fmtutor.bench.in_context_training import IN_CONTEXT, train_in_context
-from fmtutor.bench.in_context_training import recipe_of as in_context_recipe
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
@@ -58,6 +56,10 @@ class Recipe:
     """Decay of the running average of the weights."""
 
 
+IN_CONTEXT = frozenset(name for name, path in PARADIGMS.items() if ".incontext." in path)
+"""Systems that learn from episodes: `fmtutor.bench.in_context_training` has their recipes."""
+
+
 def _all_centres(system: str, profile: str) -> Recipe:
     """The six partially labelled centres teach together."""
     return recipe_with(system, profile, tuple(CENTRES.values()), patients=16)
@@ -85,8 +87,7 @@ RECIPES: dict[str, Callable[[str, str], Recipe]] = {
     "nnunet_like": _one_centre,
     "organs": _organs,
 }
-"""Name to the function that makes its recipe for a profile; the in-context systems, whose data
-are episodes, have theirs in `fmtutor.bench.in_context_training`."""
+"""Name to the function that makes its recipe for a profile, `IN_CONTEXT` apart."""
 
 
 def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patients: int) -> Recipe:
@@ -192,9 +193,10 @@ def train(
         ValueError: No recipe has this name, or the profile is "paper".
     """
     if name in IN_CONTEXT:
-        yield from train_in_context(
-            in_context_recipe(name, profile, steps), folder=folder, seed=seed
-        )
+        from fmtutor.bench import in_context_training as in_context  # kornia is only needed there
+
+        recipe_in_context = in_context.recipe_of(name, profile, steps)
+        yield from in_context.train_in_context(recipe_in_context, folder=folder, seed=seed)
         return
     make = lookup(RECIPES, name, "recipe")
     if profile == "paper":

@@ -34,8 +34,7 @@ class Train:
         folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
         self.check(folder)
 
-        from fmtutor.bench.in_context_training import IN_CONTEXT
-        from fmtutor.bench.training import RECIPES, train
+        from fmtutor.bench.training import IN_CONTEXT, RECIPES, train
         from fmtutor.core.tables import lookup
 
         lookup({**RECIPES, **dict.fromkeys(IN_CONTEXT)}, self.system, "recipe")

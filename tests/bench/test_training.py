@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fmtutor.bench.in_context_training import IN_CONTEXT
 from fmtutor.bench.training import (
+    IN_CONTEXT,
     RECIPE_FILE,
     RECIPES,
     WEIGHTS_FILE,
