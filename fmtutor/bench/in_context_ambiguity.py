@@ -8,7 +8,7 @@ the kidney's second reading is ours.)
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -37,7 +37,8 @@ FIRST_UNSEEN = 16
 """Patients of a centre below this number are in the training."""
 CANDIDATES = 8
 SUPPORT = 8
-Query, Pairs = Tensor, Tensor
+Query: TypeAlias = Tensor
+Pairs: TypeAlias = Tensor
 Ask = Callable[[Query, Pairs, Pairs, int], Tensor]
 
 

@@ -188,6 +188,10 @@ class _Building:
         self.weights: dict[str, float] = {}
 
     def add(self, source: SliceSource, case: Case) -> None:
+        if case.labels is None:
+            raise ValueError(
+                f"tasks need labels, got case {case.name!r} without; read it with them."
+            )
         regions = checked_regions(source, case)
         self.weights[source.name] = source.weight
         ids = {name: number for number, name in case.table.items()}
@@ -208,8 +212,7 @@ class _Building:
         axis: int,
         wanted: Mapping[str, np.ndarray],
     ) -> None:
-        assert case.labels is not None
-        labels = slices_of(case.labels, axis)
+        labels = slices_of(case.labels, axis)  # type: ignore[arg-type]
         shown = np.flatnonzero(labels.any((1, 2)))
         rng = rng_of("slices", source.name, case.name, axis)
         kept = np.sort(rng.permutation(shown)[: source.per_axis])

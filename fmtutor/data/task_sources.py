@@ -108,7 +108,7 @@ def _tissues(case: Case) -> Sequence[Region]:
 
 
 def _every_structure(case: Case) -> Sequence[Region]:
-    ids, counts = np.unique(case.labels, return_counts=True)  # type: ignore[arg-type]
+    ids, counts = np.unique(case.labels, return_counts=True)  # type: ignore[call-overload]
     large = {int(i) for i, n in zip(ids, counts, strict=True) if n >= 100}
     names = {name for number, name in case.table.items() if number in large}
     return [Region.of(name) for name in sorted(names) if name in STRUCTURES]

@@ -191,7 +191,7 @@ class Tyche(nn.Module):
         x = self._candidates(query, candidates, noise)
         supports: Any = look_at(support_images, support_masks, chunk=chunk).supports
         supports = [part.expand(len(query), *part.shape[1:]) for part in supports]
-        skips = []
+        skips: list[Any] = []
         for block in self.encoder:
             if skips:
                 x, supports = each(pool, x), [each(pool, part) for part in supports]
@@ -217,7 +217,7 @@ class Tyche(nn.Module):
         """Return the same logits in the published form."""
         x = self._candidates(query, candidates, noise)
         support = torch.cat([support_images, support_masks], 2)
-        skips = []
+        skips: list[Any] = []
         for block in self.encoder:
             if skips:
                 x, support = each(pool, x), each(pool, support)

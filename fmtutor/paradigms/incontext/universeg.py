@@ -101,7 +101,7 @@ class UniverSeg(nn.Module):
         self, features: tuple[int, ...], *, dims: int = 2, activation: bool = False
     ) -> None:
         super().__init__()
-        options = {"dims": dims, "activation": activation}
+        options: dict[str, Any] = {"dims": dims, "activation": activation}
         widths = [(1, 2), *((width, width) for width in features[:-1])]
         self.encoder = nn.ModuleList(
             CrossBlock(*into, width, **options)
@@ -186,7 +186,7 @@ class UniverSeg(nn.Module):
     def plain(self, query: Query, support_images: Supports, support_masks: Supports) -> Query:
         """Return the same logits in the published form: pair by pair, nothing left out."""
         x, support = query, torch.cat([support_images, support_masks], 2)
-        skips = []
+        skips: list[Any] = []
         for block in self.encoder:
             if skips:
                 x, support = pool(x), each(pool, support)
