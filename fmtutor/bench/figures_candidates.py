@@ -36,8 +36,7 @@ def plot_readings(
     figure, panels = _row(len(images))
     for axes, image, pair, title in zip(panels, images, answers, titles, strict=True):
         _picture(axes, image, title)
-        _outline(axes, pair[1], READING_COLOURS[1], width=1.6)
-        _outline(axes, pair[0], READING_COLOURS[0], width=1.6, style="dashed")
+        _both(axes, pair)
     handles = [
         plt.Line2D([], [], color=colour, linewidth=2, linestyle=style, label=label)
         for colour, style, label in zip(
@@ -122,8 +121,7 @@ def plot_candidates(
         if answers is not None:
             first = 1
             _picture(line[0], image, "right answers")
-            for mask, colour in zip(answers, READING_COLOURS, strict=True):
-                _outline(line[0], mask, colour)
+            _both(line[0], answers)
         for axes, found, word in zip(line[first:], maps, words, strict=False):
             _picture(axes, image, word)
             _outline(axes, found, ANSWER)
@@ -218,6 +216,12 @@ def _outline(
     values = np.asarray(mask, float)
     if values.max() > 0.5 >= values.min():
         axes.contour(values.T, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
+
+
+def _both(axes: Axes, answers: np.ndarray) -> None:
+    """Outline both answers so that each is seen where they coincide."""
+    _outline(axes, answers[1], READING_COLOURS[1], width=1.6)
+    _outline(axes, answers[0], READING_COLOURS[0], width=1.6, style="dashed")
 
 
 def _box(axes: Axes, x: float, y: float, text: str, colour: str, *, width: float = 0.7) -> None:

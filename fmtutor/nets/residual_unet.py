@@ -117,7 +117,8 @@ class ResidualUNet(nn.Module):
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
         """Return decoded features, input resolution first."""
-        x, decoded = self.fuse(features[-1]), []
+        x = self.fuse(features[-1])
+        decoded: list[Tensor] = []
         for up, skipped in zip(self.ups, features[-2::-1], strict=True):
             x = up(functional.interpolate(x, scale_factor=2.0, mode="trilinear") + skipped)
             decoded.insert(0, x)
