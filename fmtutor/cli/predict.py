@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 if TYPE_CHECKING:
+    from fmtutor.core.ask import Part
     from fmtutor.data.cases import Case
 
 NIFTI = (".nii", ".nii.gz")
@@ -30,6 +31,10 @@ class Predict:
     """Name of the shipped model."""
     ask: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS")] = ()
     """Classes wanted; none named means all that the model knows."""
+    examples: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE")] = ()
+    """Examples (NIfTI or PNG, slices or volumes), for --weights universeg or tyche."""
+    masks: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="MASK")] = ()
+    """Their binary masks, in the same order; --ask may name the structure."""
     modality: Literal["CT", "MR"] = "CT"
     """Of a NIfTI image; a DICOM series says it itself."""
 
@@ -42,12 +47,10 @@ class Predict:
 
             case = with_reference(case, self.labels, self.table)
 
-        from fmtutor.core.ask import Classes
-        from fmtutor.hub.models import bare_names, classes_of, load_shipped
+        from fmtutor.hub.models import load_shipped
 
         model, module, card = load_shipped(self.weights)
-        asked = self.ask or bare_names(classes_of(card))  # a class of several datasets: their vote
-        prediction = module.predict(model, case, Classes(asked))
+        prediction = module.predict(model, case, self.asked(card))
         if self.out.name.lower().endswith(DICOM):
             from fmtutor.data.dicom_seg import write_dicom_seg
 
@@ -62,6 +65,20 @@ class Predict:
             print(report_prediction(prediction, case, self.out))
         return 0
 
+    def asked(self, card: dict[str, Any]) -> "Part":
+        """Return the examples as a support, or the classes asked for."""
+        from fmtutor.core.ask import Classes
+
+        if self.examples:
+            from fmtutor.data.support_files import read_support
+
+            name = self.ask[0] if self.ask else "structure"
+            return read_support(self.examples, self.masks, name=name, modality=self.modality)
+        from fmtutor.hub.models import bare_names, classes_of
+
+        # A bare name that several datasets have is answered by their vote.
+        return Classes(self.ask or bare_names(classes_of(card)))
+
     def check(self) -> None:
         """Raise ValueError before anything slow, where the request cannot end well."""
         if not self.out.name.lower().endswith(NIFTI + DICOM):
@@ -70,7 +87,12 @@ class Predict:
             raise ValueError(
                 f"DICOM-SEG refers to a DICOM series, got {self.image}; write .nii.gz."
             )
-        for path in filter(None, (self.image, self.labels)):
+        if len(self.examples) != len(self.masks) or (self.examples and len(self.ask) > 1):
+            raise ValueError(
+                f"examples need a mask each and at most one name, got {len(self.examples)} "
+                f"examples, {len(self.masks)} masks and names {list(self.ask)}."
+            )
+        for path in filter(None, (self.image, self.labels, *self.examples, *self.masks)):
             if not path.exists():
                 raise FileNotFoundError(2, "No such file or directory", str(path))
 

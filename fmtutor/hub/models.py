@@ -84,10 +84,19 @@ def config_from(module: ModuleType, values: dict[str, Any]) -> Any:
 
 
 def classes_of(card: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of a shipped model's channels, from its card."""
+    """Return the names of a shipped model's channels, from its card.
+
+    Raises:
+        ValueError: It has no classes of its own, as it learns from examples at test time.
+    """
     config = card["recipe"]["config"]
     if "classes" in config:
         return tuple(config["classes"])
+    if "tasks" not in config:
+        raise ValueError(
+            f"model {card['name']!r} has no classes of its own, it answers examples: ask it with a "
+            "Support (fmtutor predict: --examples IMAGE ... --masks MASK ...)."
+        )
     return tuple(name for task in config["tasks"] for name in task)
 
 

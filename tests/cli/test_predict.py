@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fmtutor.cli import main
-from fmtutor.core.ask import Classes, answerable
+from fmtutor.core.ask import Classes, answerable, supports_of
 from fmtutor.engine.prediction import Prediction
 
 AFFINE = np.array([[0, 0, -4.0, 60], [-1.5, 0, 0, 40], [0, 2.0, 0, -90], [0, 0, 0, 1]])
@@ -124,3 +124,34 @@ def test_a_json_table_beside_the_reference_names_its_ids(files):
     out, mine = files / "o.nii.gz", files / "mine.nii.gz"
     assert main(["predict", str(files / "ct.nii.gz"), str(out), "--labels", str(mine)]) == 0
     assert list(pd.read_csv(files / "o.scores.csv")["region"]) == ["liver"]
+
+
+class Examples:
+    """Answers with everything brighter than the mean of what its examples show."""
+
+    @staticmethod
+    def predict(model, case, ask):
+        (support,) = supports_of(ask, system="examples")
+        shown = [im[mask].mean() for im, mask in zip(support.images, support.masks, strict=True)]
+        level = np.mean(shown) * 425 - 175  # normalised intensities of the CT window, as HU
+        return Prediction.from_masks({support.name: case.image > level - 60}, case)
+
+
+def test_examples_are_read_and_asked(files, monkeypatch):
+    monkeypatch.setattr(
+        sys.modules["fmtutor.hub.models"], "load_shipped", lambda name: (None, Examples, {})
+    )
+    reference = nib.load(files / "ref.nii.gz")
+    mask = (np.asarray(reference.dataobj) == 5).astype(np.uint8)
+    nib.save(nib.Nifti1Image(mask, AFFINE), files / "liver.nii.gz")
+    out, ct = str(files / "out.nii.gz"), str(files / "ct.nii.gz")
+    words = ["--examples", ct, "--masks", str(files / "liver.nii.gz"), "--ask", "my_liver"]
+    assert main(["predict", ct, out, *words]) == 0
+    assert json.loads((files / "out.json").read_text()) == {"1": "my_liver"}
+    assert np.asarray(nib.load(out).dataobj)[6:14, 7:13, 5:11].all()
+
+
+def test_an_example_without_its_mask_is_refused(files, capsys):
+    ct = str(files / "ct.nii.gz")
+    assert main(["predict", ct, str(files / "out.nii.gz"), "--examples", ct]) != 0
+    assert "examples need a mask each" in capsys.readouterr().err

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from fmtutor.bench.in_context_real import VOLUMES
+from fmtutor.bench.training import IN_CONTEXT
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import sha256_of
 from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
@@ -39,11 +41,25 @@ def test_no_test_only_volume_and_no_novel_structure_went_into_a_shipped_model(na
     digests = [digest for source in card["sources"].values() for digest in source]
     assert digests
     check_sources(digests, what=name)
-    assert classes_of(card)
-    assert NOVEL.isdisjoint(bare_names(classes_of(card)))
+    if name in IN_CONTEXT:
+        with pytest.raises(ValueError, match="it answers examples"):
+            classes_of(card)
+    else:
+        assert classes_of(card)
+        assert NOVEL.isdisjoint(bare_names(classes_of(card)))
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize("name", sorted(IN_CONTEXT & set(shipped())))
+def test_a_card_of_examples_reports_real_volumes_and_what_the_support_is_worth(name):
+    card = card_of(name)
+    assert {row["volume"] for row in card["scores"]} == set(VOLUMES)
+    assert {row["way"] for row in card["scores"]} == {"within", "across", "virtual"}
+    assert all(row["volume"] != "torso" for row in card["scores"])
+    last = card["support_sensitivity"][-1]
+    assert last["own"] > last["other"]
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped()) - IN_CONTEXT))
 def test_a_card_reports_another_patient_and_marks_seen_anatomy(name):
     scores = card_of(name)["scores"]
     assert scores["abdomen_ct_dicom"]["large"]
