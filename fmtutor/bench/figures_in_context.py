@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
 from fmtutor.data.episodes import Episodes
@@ -48,7 +48,7 @@ def draw_slice(
 
 
 def plot_episodes(episodes: Sequence[Episodes], *, supports: int = 6, width: float = 8.4) -> Figure:
-    """Draw a contact sheet: an episode a row, its query and target first, then examples.
+    """Draw a contact sheet: an episode a row, its query with target framed, then examples.
 
     Args:
         episodes: Each with B = 1.
@@ -61,15 +61,16 @@ def plot_episodes(episodes: Sequence[Episodes], *, supports: int = 6, width: flo
     )
     for row, episode in zip(grid, episodes, strict=True):
         name = episode.names[0].rpartition("/")[2].replace("_", " ")
-        draw_slice(row[0], episode.query[0, 0], truth=episode.target[0, 0], title=name)
+        draw_slice(row[0], episode.query[0, 0], truth=episode.target[0, 0])
+        row[0].set_title(name, fontsize=8, loc="left", pad=3)
+        edge = {"transform": row[0].transAxes, "fill": False, "edgecolor": ANSWER, "linewidth": 4}
+        row[0].add_patch(Rectangle((0, 0), 1, 1, **edge))
         for number, axes in enumerate(row[1:]):
             if number < episode.supports:
                 image, mask = episode.support_images[0, number, 0], episode.support_masks[0, number]
                 draw_slice(axes, image, truth=mask[0])
             axes.axis("off")
     figure.subplots_adjust(0, 0, 1, 0.965, wspace=0.03, hspace=0.16)
-    line = plt.Line2D([1 / (supports + 1)] * 2, [0, 0.975], color="black", linewidth=1.5)
-    figure.add_artist(line)
     return figure
 
 
@@ -77,6 +78,7 @@ def plot_answers(
     panels: Mapping[str, tuple[Slice, Slice | None, Slice | None]],
     *,
     columns: int = 4,
+    margin: int | None = None,
     width: float = 8.4,
 ) -> Figure:
     """Draw images with truth (orange) and answer (blue) in rows of ``columns``.
@@ -84,6 +86,7 @@ def plot_answers(
     Args:
         panels: Title to image, truth and answer; None leaves a contour out.
         columns: Panels in a row.
+        margin: Pixels shown round both masks; None shows all of each image.
         width: In inches.
     """
     rows = -(-len(panels) // columns)
@@ -95,9 +98,27 @@ def plot_answers(
     )  # fmt: skip
     for axes in grid.flat:
         axes.axis("off")
-    for axes, (title, (image, truth, answer)) in zip(grid.flat, panels.items(), strict=False):
+    for axes, (title, planes) in zip(grid.flat, panels.items(), strict=False):
+        masks = [np.asarray(mask) for mask in planes[1:] if mask is not None]
+        part = window_round(masks, np.asarray(planes[0]).shape, margin)
+        image, truth, answer = (None if p is None else np.asarray(p)[part] for p in planes)
+        assert image is not None
         draw_slice(axes, image, truth=truth, answer=answer, title=title)
     return figure
+
+
+def window_round(
+    masks: Sequence[np.ndarray], shape: Sequence[int], margin: int | None
+) -> tuple[slice, slice]:
+    """Return the square window that holds all masks with a margin; all, where they are empty."""
+    seen = [np.argwhere(mask > 0.5) for mask in masks]
+    if margin is None or not sum(map(len, seen)):
+        return slice(None), slice(None)
+    low, high = np.concatenate(seen).min(0), np.concatenate(seen).max(0) + 1
+    side = min(int((high - low).max()) + 2 * margin, *shape)
+    first = np.clip((low + high - side) // 2, 0, np.array(shape) - side)
+    rows, columns = (slice(int(start), int(start) + side) for start in first)
+    return rows, columns
 
 
 def plot_ensemble(
@@ -105,10 +126,13 @@ def plot_ensemble(
     truth: Slice,
     members: Float[Tensor, "M H W"],
     *,
+    margin: int | None = None,
     width: float = 8.4,
 ) -> Figure:
     """Draw each member's contour, their mean, their variance, and where the mean is wrong."""
-    drawn = members.numpy()
+    part = window_round([np.asarray(truth), *members.numpy()], truth.shape, margin)
+    image, truth = np.asarray(image)[part], np.asarray(truth)[part]
+    drawn = members.numpy()[(slice(None), *part)]
     mean, variance = drawn.mean(0), drawn.var(0)
     wrong = (mean > 0.5) != (np.asarray(truth) > 0.5)
     figure, panels = plt.subplots(1, 4, figsize=(width, width / 4 + 0.3), layout="constrained")
@@ -157,7 +181,7 @@ def plot_training(
 def plot_block() -> Figure:
     """Draw the cross block: what the query meets, what is averaged, what goes on."""
     figure, axes = plt.subplots(figsize=(8.4, 3.1), layout="constrained")
-    axes.set(xlim=(0, 10), ylim=(0, 3.6))
+    axes.set(xlim=(0, 10.2), ylim=(0.3, 3.6))
     axes.axis("off")
     _box(axes, 0.1, 2.5, "query $u$", QUERY)
     _box(axes, 0.1, 0.5, "supports $v_i$", SUPPORT, stack=3)

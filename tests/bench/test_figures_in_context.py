@@ -53,7 +53,7 @@ def test_the_contact_sheet_has_query_and_examples_of_each_episode() -> None:
     figure = figures.plot_episodes([episode(3), episode(1)], supports=3)
     drawn = [bool(axes.images) for axes in figure.axes]
     assert drawn == [True] * 6 + [False] * 2
-    assert figure.axes[0].get_title() == "left hip axial"
+    assert figure.axes[0].get_title(loc="left") == "left hip axial"
     plt.close(figure)
 
 
@@ -91,3 +91,16 @@ def test_the_block_names_its_parts() -> None:
     texts = " ".join(text.get_text() for text in figures.plot_block().axes[0].texts)
     assert all(part in texts for part in ("CrossConv", "mean over", "Conv$_q$", "Conv$_s$"))
     plt.close("all")
+
+
+def test_a_window_holds_both_masks_with_their_margin_and_stays_inside() -> None:
+    first, second = np.zeros((20, 30)), np.zeros((20, 30))
+    first[2:4, 10:12], second[5:6, 14:18] = 1, 1
+    rows, columns = figures.window_round([first, second], (20, 30), 3)
+    assert (rows, columns) == (slice(0, 14), slice(7, 21))
+    assert figures.window_round([first], (20, 30), 40) == (slice(0, 20), slice(1, 21))
+    assert figures.window_round([0 * first], (20, 30), 3) == (slice(None), slice(None))
+    assert figures.window_round([first], (20, 30), None) == (slice(None), slice(None))
+    figure = figures.plot_answers({"a": (first, first, second), "b": (first, None, None)}, margin=3)
+    assert [axes.images[0].get_array().shape for axes in figure.axes[:2]] == [(14, 14), (30, 20)]
+    plt.close(figure)
