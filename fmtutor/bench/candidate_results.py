@@ -26,6 +26,8 @@ SCORES = {
 }
 """Columns of the result file, in words; an arrow says which way is better."""
 SUPPORTS = ("mixed", "with", "without")
+COLUMNS = ("organ", "case", "system", "support_kind", "candidates", *SCORES)
+"""What is read of a row."""
 COMMAND = "python benchmarks/in_context_scores/run.py"
 
 
@@ -36,7 +38,10 @@ def result_frames(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         path: ambiguity.json as ``benchmarks/in_context_scores`` writes it.
     """
     found = read_json(path) if path.exists() else {"rows": [], "reliability": []}
-    return pd.DataFrame(found["rows"]), pd.DataFrame(found["reliability"])
+    bins = ("system", "confidence", "frequency", "count")
+    rows = pd.DataFrame(found["rows"], columns=None if found["rows"] else list(COLUMNS))
+    reliability = found["reliability"]
+    return rows, pd.DataFrame(reliability, columns=None if reliability else list(bins))
 
 
 def plot_scores(rows: pd.DataFrame, *, seed: int = 0) -> Figure:
@@ -82,17 +87,20 @@ def over_patients(rows: pd.DataFrame, column: str, *, seed: int = 0) -> tuple[fl
 
 
 def score_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the means over patients, a row for each system and kind of support."""
-    if rows.empty:
-        return pd.DataFrame(columns=list(SCORES))
+    """Return the means over patients, a row for each organ, system and kind of support."""
     table: dict[Any, dict[str, float]] = {}
-    for system in (name for name in TITLES if name in set(rows["system"])):
-        for kind in SUPPORTS:
-            chosen = rows[(rows["system"] == system) & (rows["support_kind"] == kind)]
-            if len(chosen):
-                table[TITLES[system], kind] = {c: over_patients(chosen, c)[0] for c in SCORES}
+    for organ in rows["organ"].unique():
+        for system in (name for name in TITLES if name in set(rows["system"])):
+            for kind in SUPPORTS:
+                chosen = rows.query(
+                    "organ == @organ and system == @system and support_kind == @kind"
+                )
+                means = {column: over_patients(chosen, column)[0] for column in SCORES}
+                table[organ, TITLES[system], kind] = means
+    if not table:
+        return pd.DataFrame(columns=list(SCORES))
     frame = pd.DataFrame.from_dict(table, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["system", "support"])
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["organ", "system", "support"])
     return frame
 
 
@@ -105,8 +113,9 @@ def gains(rows: pd.DataFrame, *, seed: int = 0) -> list[str]:
     for organ in several["organ"].unique():
         for kind in SUPPORTS:
             for system in (name for name in TITLES if name in set(several["system"])):
-                at = several["organ"].eq(organ) & several["support_kind"].eq(kind)
-                chosen = several[at & several["system"].eq(system)]
+                chosen = several.query(
+                    "organ == @organ and system == @system and support_kind == @kind"
+                )
                 gain, low, high = over_patients(chosen, "gain", seed=seed)
                 spread = over_patients(chosen, "diversity", seed=seed)[0]
                 sentences.append(

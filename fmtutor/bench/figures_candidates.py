@@ -188,6 +188,8 @@ def plot_lines(
             values = frame[column].rolling(smooth, min_periods=1, center=True).mean()
             axes.plot(frame.index, values, color=colour, label=column,
                       marker="o" if len(frame) <= 20 else None, markersize=4)  # fmt: skip
+        if len(frame) <= 20:
+            axes.set_xticks(frame.index)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel(xlabel)
         axes.legend(frameon=False, fontsize=8)

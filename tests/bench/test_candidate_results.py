@@ -48,6 +48,7 @@ def test_a_missing_file_gives_empty_frames_and_a_figure_with_the_command(tmp_pat
     for figure in (results.plot_scores(rows), results.plot_reliability(reliability)):
         assert results.COMMAND in figure.axes[0].texts[0].get_text()
     assert results.score_table(rows).empty
+    assert rows[rows["organ"] == "liver"].empty
 
 
 def test_a_patient_counts_once_however_many_slices_it_has():
@@ -65,9 +66,9 @@ def test_a_score_without_values_is_nan_and_not_zero():
 def test_the_table_has_a_row_for_each_system_and_support_in_the_order_of_the_figures(frames):
     table = results.score_table(frames[0])
     assert list(table.index) == [
-        (title, kind) for title in ("Tyche", "UniverSeg") for kind in results.SUPPORTS
+        ("liver", title, kind) for title in ("Tyche", "UniverSeg") for kind in results.SUPPORTS
     ]
-    assert table.loc[("UniverSeg", "with"), "best"] == pytest.approx(0.7)
+    assert table.loc[("liver", "UniverSeg", "with"), "best"] == pytest.approx(0.7)
 
 
 def test_gains_are_told_for_systems_of_several_candidates_alone(frames):
