@@ -22,7 +22,7 @@ from fmtutor.bench.in_context_ambiguity import ambiguity
 from fmtutor.bench.in_context_real import real_rows
 from fmtutor.bench.machine import machine
 from fmtutor.core.files import sha256_of, write_json
-from fmtutor.hub.models import load_shipped, shipped
+from fmtutor.hub.models import card_of, load_shipped, shipped
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("universeg", "tyche")
@@ -47,8 +47,18 @@ def questions(short: bool) -> dict[str, Callable[[], Answer]]:
         "specific": lambda: {"rows": scores.specific({"universeg": single}, bank, draws=draws)},
         "resolution": lambda: {"rows": scores.resolution(single, patients=8, draws=1)},
         "ambiguity": ambiguous,
-        "real": lambda: {"rows": real_rows(both)},
+        "real": lambda: {"rows": real_scores()},
     }
+
+
+def real_scores() -> list[dict[str, Any]]:
+    """Return the scores on real volumes that the cards hold, and those of the nearest copy.
+
+    A card was scored by the same function, on the same stored weights, when they were shipped.
+    """
+    cards = {name: card_of(name)["scores"] for name in MODELS if name in shipped()}
+    rows = [{"system": name, **row} for name, scored in cards.items() for row in scored]
+    return rows + real_rows({})
 
 
 def answered(name: str, compute: Callable[[], Answer], folder: Path) -> None:
