@@ -183,6 +183,7 @@ def real_table(frame: pd.DataFrame, *, least_ml: float = HEADLINE_ML) -> pd.Data
     if frame.empty:
         return frame
     own = frame[frame["ml"] >= least_ml]
+    own = own.assign(ml=own["ml"].round().astype(int))
     table = own.assign(system=own["system"].map(lambda name: TITLES.get(name, name))).pivot_table(
         index=["volume", "structure", "ml", "seen"], columns=["way", "system"], values="dice"
     )
