@@ -38,7 +38,7 @@ def plot_readings(
         _picture(axes, image, title)
         _both(axes, pair)
     handles = [
-        plt.Line2D([], [], color=colour, linewidth=2, linestyle=style, label=label)
+        plt.Line2D([], [], color=colour, linewidth=2, linestyle=style, label=label)  # type: ignore[arg-type]
         for colour, style, label in zip(
             READING_COLOURS, ("dashed", "solid"), ("with its lesion", "without it"), strict=True
         )

@@ -105,8 +105,11 @@ def sampled(
     tasks = [task for task in bank.tasks if len(np.unique(bank.patient[bank.rows[task]])) > 1]
     order = generator.permutation(len(tasks))
     chosen = [tasks[order[number % len(tasks)]] for number in range(count)]
-    how = {"support": support, "generator": generator}
-    return [answered(model, bank, t, int(generator.choice(bank.rows[t])), **how) for t in chosen]
+    found = []
+    for task in chosen:
+        query = int(generator.choice(bank.rows[task]))
+        found.append(answered(model, bank, task, query, support=support, generator=generator))
+    return found
 
 
 def cause_of(found: Answered, bank: TaskBank) -> str:

@@ -201,7 +201,7 @@ def forms_table(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
     rows = {}
     for name, forms in read_json(path)["passes"].items():
-        row = {}
+        row: dict[tuple[str, str], float] = {}
         for kind, title in {"gmac": "GMAC", "cpu": "CPU s", "extra_mb": "extra MB"}.items():
             published, fast = forms["published"][kind], forms["fast"][kind]
             row |= {(title, "published"): published, (title, "fast"): fast}
