@@ -40,8 +40,10 @@ class Options:
 
     support: int | None = SUPPORT
     """Examples shown to a query; None shows all."""
-    select: str = "nearest"
-    """How they are chosen where there are more: "nearest", "diverse" or "random"."""
+    select: str = "diverse"
+    """How they are chosen where there are more: "nearest", "diverse" or "random". A diverse support
+    serves every slice, so it is remembered; the nearest ones pay where all pictures are framed
+    alike, and mislead where the examples have another field of view."""
     members: int = 1
     """Random supports whose answers are averaged."""
     neighbours: int = 0
@@ -70,7 +72,7 @@ def segment_volume(
     axis: int | None = None,
     neighbours: int = 0,
     members: int = 1,
-    select: str = "nearest",
+    select: str = "diverse",
     support: int | None = SUPPORT,
     generator: np.random.Generator | None = None,
     batch: int = BATCH,

@@ -153,7 +153,7 @@ def test_each_slice_sees_the_examples_that_are_most_like_it(case):
     support = Support((image,), (case.mask("a"),), "a", (case.spacing_mm,))
     model = LikeShown()
     axial = case.mask("a").any(axis=(0, 1))
-    segment_volume(model, case, [support], size=40, support=1)
+    segment_volume(model, case, [support], size=40, support=1, select="nearest")
     own = [torch.equal(query[0], images[0, 0]) for query, images, _ in model.seen]
     assert len(own) == len(axial)
     assert own == axial.tolist(), "its own picture, where it is among the examples"
@@ -181,7 +181,7 @@ def test_asks_that_fit_nothing_are_refused(case):
         segment_volume(LikeShown(), case, [shown("background", 0.6)], size=16)
     with pytest.raises(ValueError, match="is 3D and sees whole volumes, got axis 1"):
         segment_volume(LikeShown(3), case, [shown("a", 0.6, dims=3)], size=16, axis=1)
-    with pytest.raises(ValueError, match="3 members and select='nearest'"):
+    with pytest.raises(ValueError, match="3 members and select='diverse'"):
         segment_volume(LikeShown(), case, [support], size=16, members=3)
     with pytest.raises(ValueError, match="smaller than its pool of 1 examples, got support=16"):
         segment_volume(
