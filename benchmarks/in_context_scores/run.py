@@ -33,10 +33,10 @@ def questions(short: bool) -> dict[str, Callable[[], Answer]]:
     """Return the questions by name, each a function that computes its answer."""
     single, draws = load_shipped("universeg")[0], 1 if short else 3
     both = {name: load_shipped(name)[0] for name in MODELS if name in shipped()}
-    bank = scores.held_out_bank(patients=5 if short else 14)
+    bank = scores.held_out_bank(patients=7 if short else 14)
 
     def ambiguous() -> Answer:
-        rows, reliable = ambiguity(both, patients=16 if short else 24, draws=1)
+        rows, reliable = ambiguity(both, patients=24, draws=1, most=4 if short else None)
         return {"rows": rows, "reliability": reliable}
 
     return {

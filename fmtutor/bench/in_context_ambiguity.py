@@ -104,7 +104,12 @@ def systems(models: Mapping[str, nn.Module]) -> dict[str, Ask]:
 
 @torch.inference_mode()
 def ambiguity(
-    models: Mapping[str, nn.Module], *, patients: int, draws: int, size: int = 64
+    models: Mapping[str, nn.Module],
+    *,
+    patients: int,
+    draws: int,
+    size: int = 64,
+    most: int | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Score every system on every slice, with each kind of support.
 
@@ -113,6 +118,7 @@ def ambiguity(
         patients: Of each centre that are looked through for lesions.
         draws: Supports per slice and kind.
         size: Pixels along each side.
+        most: Slices asked about of each organ; None asks about all.
 
     Returns:
         Rows of scores, and the reliability of the mean probability under a mixed support.
@@ -121,7 +127,7 @@ def ambiguity(
     pixels: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for organ in ORGANS:
         pool = ambiguous_pool(organ, patients=patients, size=size)
-        for number, asked in enumerate(pool):
+        for number, asked in enumerate(pool[:most]):
             others = [one for one in pool if one.source.case != asked.source.case]
             for kind in KINDS:
                 for draw in range(draws):

@@ -80,6 +80,8 @@ def exchange(models: Mapping[str, nn.Module], bank: TaskBank, *, draws: int) -> 
                     for t in tasks}  # fmt: skip
         for task, episode in episodes.items():
             others = [t for t in tasks if t.axis == task.axis and t.region != task.region]
+            if not others:
+                continue  # the only structure along its axis has nothing to be exchanged for
             rng = rng_of("exchange", task.name, draw)
             other = others[rng.integers(len(others))]
             wrong = replace(
