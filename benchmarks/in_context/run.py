@@ -10,8 +10,8 @@ supports of 1, 16 and 64 (a GPU: up to 512). Published: every pair of query and 
 - eight queries on one support of 16: eight passes of the fast form, against the support remembered
   once (`remember`, `answer`), against one batch of eight that shares it.
 
-    python benchmarks/in_context/run.py            # 5 repeats: some 6 minutes on 2 quiet cores
-    python benchmarks/in_context/run.py --short    # 3 repeats
+    python benchmarks/in_context/run.py            # 5 repeats: 4 minutes on 2 quiet cores
+    python benchmarks/in_context/run.py --short    # 2 repeats, under 3 minutes
     python benchmarks/in_context/run.py --device cuda
 
 Results: ``results/DEVICE.json``, ``results/DEVICE-short.json``.
@@ -197,7 +197,7 @@ def ratios(passes: dict[str, Any], repeated: dict[str, Any]) -> dict[str, float]
 def main() -> None:
     """Measure, write the result, print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="3 repeats")
+    parser.add_argument("--short", action="store_true", help="2 repeats")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--supports", type=int, nargs="+", help="default: as said above")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
@@ -212,7 +212,7 @@ def main() -> None:
         print_extra(system, int(supports), form, device)
         return
     load, started = os.getloadavg()[0], time.perf_counter()
-    settings = {"repeats": 3 if options.short else 5, "device": device}
+    settings = {"repeats": 2 if options.short else 5, "device": device}
     asked = [("universeg", count) for count in options.supports or SUPPORTS[device]]
     passes = {
         f"{system}_{count}": one_pass(system, count, **settings)
