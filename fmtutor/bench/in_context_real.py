@@ -74,9 +74,7 @@ def real_rows(models: Mapping[str, nn.Module], *, size: int = 64) -> list[dict[s
     return rows
 
 
-def _asked(
-    bank: TaskBank, task: Task, pools: Mapping[str, TaskBank]
-) -> list[tuple[Episodes, str]]:
+def _asked(bank: TaskBank, task: Task, pools: Mapping[str, TaskBank]) -> list[tuple[Episodes, str]]:
     """Return the episodes of each way; of a pool only where it shows the structure often enough."""
     rows = bank.rows[task]
     shown = np.unique(np.linspace(0, len(rows) - 1, min(5, len(rows) // 2) + 2)[1:-1].round())

@@ -189,9 +189,7 @@ class _Building:
 
     def add(self, source: SliceSource, case: Case) -> None:
         if case.labels is None:
-            raise ValueError(
-                f"tasks need labels, got case {case.name!r} without; read them too."
-            )
+            raise ValueError(f"tasks need labels, got case {case.name!r} without; read them too.")
         regions = checked_regions(source, case)
         self.weights[source.name] = source.weight
         ids = {name: number for number, name in case.table.items()}

@@ -1,6 +1,5 @@
 """CLIP-driven heads: text in, head out."""
 
-
 import pytest
 import torch
 
