@@ -14,14 +14,14 @@ import pandas as pd
 from torch import nn
 
 from fmtutor.bench.in_context_real import real_rows
-from fmtutor.bench.in_context_training import GUARD_FILE, RECIPE_FILE, WEIGHTS_FILE
+from fmtutor.bench.in_context_training import GUARD_FILE
 from fmtutor.bench.machine import machine
-from fmtutor.core.files import read_json, sha256_of, write_json
+from fmtutor.bench.ship import trained_model
+from fmtutor.core.files import sha256_of, write_json
 from fmtutor.data.sample_table import source_sha256s
 from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import history_frame
-from fmtutor.hub.models import config_from, weights_folder
-from fmtutor.paradigms import paradigm
+from fmtutor.hub.models import weights_folder
 
 LIMITS = (
     "All its patients were grown from ONE real torso CT, and its brain is ONE average brain: "
@@ -32,15 +32,6 @@ LIMITS = (
     "Reference masks of the real volumes were made by TotalSegmentator, not drawn by experts.",
     "For teaching. Not a medical device.",
 )
-
-
-def trained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network of a finished training folder and its recipe."""
-    recipe = read_json(folder / RECIPE_FILE)
-    module = paradigm(recipe["system"])
-    model = module.build(config_from(module, recipe["config"]))
-    load_weights(model, folder / WEIGHTS_FILE)
-    return model.eval(), recipe
 
 
 def ship(folder: Path, name: str, *, made_by: str | None = None) -> Path:
@@ -54,7 +45,7 @@ def ship(folder: Path, name: str, *, made_by: str | None = None) -> Path:
     Returns:
         The path of the card.
     """
-    model, recipe = trained(folder)
+    model, _, recipe = trained_model(folder)
     path = weights_folder() / f"{name}.safetensors"
     save_weights(model, path, dtype="fp16", metadata={"name": name})
     load_weights(model, path)  # what is scored is what is stored, rounding included

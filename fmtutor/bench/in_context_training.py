@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from fmtutor import __version__
+from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
@@ -28,10 +29,8 @@ from fmtutor.data.task_sources import training_sources
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
 from fmtutor.engine.sensitivity import support_sensitivity
-from fmtutor.paradigms import paradigm
+from fmtutor.paradigms import IN_CONTEXT, paradigm
 
-WEIGHTS_FILE = "weights.safetensors"
-RECIPE_FILE = "recipe.json"
 GUARD_FILE = "sensitivity.jsonl"
 GUARD_EVERY = 250
 """Optimiser steps between two measurements of the support sensitivity."""
@@ -55,10 +54,6 @@ class InContextRecipe:
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = 0.998
     """Decay of the running average of the weights."""
-
-
-IN_CONTEXT = ("universeg", "tyche", "multiverseg")
-"""Systems that this module trains."""
 
 
 def recipe_of(system: str, profile: str = "quick", steps: int | None = None) -> InContextRecipe:

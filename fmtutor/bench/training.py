@@ -23,7 +23,7 @@ from fmtutor.data.patches import PatchConfig, PatchStream, Source
 from fmtutor.data.shelf import VirtualSource
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
-from fmtutor.paradigms import PARADIGMS, paradigm
+from fmtutor.paradigms import IN_CONTEXT, PARADIGMS, paradigm
 
 WEIGHTS_FILE = "weights.safetensors"
 RECIPE_FILE = "recipe.json"
@@ -54,10 +54,6 @@ class Recipe:
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = None
     """Decay of the running average of the weights."""
-
-
-IN_CONTEXT = frozenset(name for name, path in PARADIGMS.items() if ".incontext." in path)
-"""Systems that learn from episodes: `fmtutor.bench.in_context_training` has their recipes."""
 
 
 def _all_centres(system: str, profile: str) -> Recipe:

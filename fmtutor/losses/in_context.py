@@ -48,9 +48,8 @@ def best_candidate(
 
     min_m Loss(candidate m, target), where the target is one drawn from the right answers. A
     candidate that chose another answer is not punished for it, so candidates may differ. The loss
-    of a candidate is soft Dice plus cross-entropy: the paper's Dice alone, from random weights and
-    at our learning rate, empties every candidate within 150 steps, and an empty candidate has no
-    gradient left.
+    of a candidate is soft Dice plus cross-entropy: the paper's Dice alone has no gradient left once
+    every candidate is empty, which happened early in a first attempt (its log is not kept).
 
     Source: Rakic et al., "Tyche", CVPR 2024.
     """

@@ -29,6 +29,9 @@ from fmtutor.nets.cross_conv import (
     each,
 )
 
+CHUNK = 8
+"""Supports that are in work at once; any number gives the same answer."""
+
 
 class CrossBlock(nn.Module):
     """A CrossConv with a convolution for the query and another for the supports.

@@ -39,6 +39,9 @@ PARADIGMS: dict[str, str] = {
 }
 """Name of a system to the module that holds it."""
 
+IN_CONTEXT = frozenset(name for name, path in PARADIGMS.items() if ".incontext." in path)
+"""Systems that learn from episodes and answer examples; the others have classes."""
+
 
 def paradigm(name: str) -> ModuleType:
     """Import the module of a system.

@@ -35,7 +35,7 @@ from fmtutor.data.episodes import Episodes
 from fmtutor.engine.in_context_volumes import segment_volume
 from fmtutor.engine.prediction import Prediction
 from fmtutor.losses.in_context import best_candidate
-from fmtutor.nets.cross_block import CrossBlock, look_at
+from fmtutor.nets.cross_block import CHUNK, CrossBlock, look_at
 from fmtutor.nets.cross_conv import (
     CONVOLVE,
     SLOPE,
@@ -51,8 +51,6 @@ from fmtutor.paradigms import config_of
 from fmtutor.paradigms.incontext.candidates import MeanCandidate
 
 Candidates = Float[Tensor, "_B _M _C *_grid"]
-CHUNK = 8
-"""Supports that are in work at once; any number gives the same answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,12 +32,9 @@ from fmtutor.data.episodes import Episodes
 from fmtutor.engine.in_context_volumes import segment_volume
 from fmtutor.engine.prediction import Prediction
 from fmtutor.losses.in_context import dice_bce
-from fmtutor.nets.cross_block import CrossBlock, Memory, enter, look_at, remembered
+from fmtutor.nets.cross_block import CHUNK, CrossBlock, Memory, enter, look_at, remembered
 from fmtutor.nets.cross_conv import ConvLayer, Joined, Query, Supports, each, pool, upsample
 from fmtutor.paradigms import config_of
-
-CHUNK = 8
-"""Supports that are in work at once; any number gives the same answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
