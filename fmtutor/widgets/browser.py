@@ -3,19 +3,14 @@
 Live, it is a widget (plain JavaScript, ``static/slices.js``, carried by anywidget). Everywhere
 else, and in every saved page, it is the picture of `show_planes`. What a reader clicks arrives as
 a `Click`, and `Browser.click` does the same from a script, so no later cell needs the widget.
-
-The volume is never part of the widget's state: it is sent as a binary message when the front end
-says that it is ready, so that a saved notebook holds no voxels.
 """
 
 import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -23,6 +18,13 @@ from fmtutor.core.tables import unknown_name
 from fmtutor.data.anatomy import colour_of
 from fmtutor.data.cases import Case
 from fmtutor.data.drawing import Window, busiest_voxel, window_of
+from fmtutor.widgets.front_end import (
+    PlanesView,
+    image_message,
+    module,
+    state_of,
+    voxel_inside,
+)
 from fmtutor.widgets.interactive import interactive
 from fmtutor.widgets.planes import label_masks, show_planes
 
@@ -41,19 +43,11 @@ class Click:
     """Whether the shift key was down."""
 
 
-class SlicesView(anywidget.AnyWidget):
-    """The front end: small synced state, voxels only by message."""
+class SlicesView(PlanesView):
+    """The front end of a `Browser`."""
 
-    _esm = Path(__file__).parent / "static" / "slices.js"
-    shape = traitlets.List(trait=traitlets.Int()).tag(sync=True)
-    spacing_mm = traitlets.List(trait=traitlets.Float()).tag(sync=True)
-    affine = traitlets.List(trait=traitlets.Float()).tag(sync=True)
-    voxel = traitlets.List(trait=traitlets.Int()).tag(sync=True)
-    window = traitlets.List(trait=traitlets.Float()).tag(sync=True)
-    values = traitlets.List(trait=traitlets.Float()).tag(sync=True)
+    _esm = module("controls", "planes", "slices")
     structures: traitlets.List = traitlets.List().tag(sync=True)
-    show_labels = traitlets.Bool(True).tag(sync=True)
-    unit = traitlets.Unicode("").tag(sync=True)
 
 
 class Browser:
@@ -105,16 +99,9 @@ class Browser:
     def view(self) -> SlicesView:
         """Return the widget, made at the first call."""
         if self._view is None:
-            low, high = self.window
             self._view = SlicesView(
-                shape=list(self.case.image.shape),
-                spacing_mm=list(self.case.spacing_mm),
-                affine=[float(value) for value in self.case.affine.ravel()],
-                voxel=list(self._voxel),
-                window=[float(low), float(high)],
-                values=[float(self.case.image.min()), float(self.case.image.max())],
+                **state_of(self.case, self._voxel, self.window),
                 structures=[[n, name, colour_of(name)] for n, name in enumerate(self._masks, 1)],
-                unit="HU" if self.case.modality == "CT" else "",
             )
             self._view.on_msg(self._message)
         return self._view
@@ -150,22 +137,16 @@ class Browser:
             self.click(content["voxel"], button=content["button"], shift=content["shift"])
 
     def _send(self, view: SlicesView) -> None:
-        """Send image and labels, C order, little endian: int16 for CT, float32 otherwise."""
-        ct = self.case.modality == "CT"
-        kind = "<i2" if ct else "<f4"
-        values = np.clip(np.round(self.case.image), -32768, 32767) if ct else self.case.image
+        """Send image and labels (uint16, C order, little endian)."""
+        kind, image = image_message(self.case)
         labels = np.zeros(self.case.image.shape, dtype="<u2")
         for number, mask in enumerate(self._masks.values(), 1):
             labels[mask] = number
-        content = {"kind": "volume", "image": kind[1:], "labels": "u2"}
-        view.send(content, buffers=[values.astype(kind).tobytes(), labels.tobytes()])
+        content = {"kind": "volume", "image": kind, "labels": "u2"}
+        view.send(content, buffers=[image, labels.tobytes()])
 
     def _inside(self, voxel: Sequence[int]) -> tuple[int, int, int]:
-        shape = self.case.image.shape
-        if len(voxel) != 3 or not all(0 <= int(p) < s for p, s in zip(voxel, shape, strict=True)):
-            raise ValueError(f"a voxel must lie inside the volume {shape}, got {tuple(voxel)}.")
-        h, w, d = (int(part) for part in voxel)
-        return h, w, d
+        return voxel_inside(voxel, self.case.image.shape)
 
 
 def browse(
