@@ -80,7 +80,9 @@ class PromptEncoder(nn.Module):
         dims: Axes of the image.
         boxes: Whether boxes can be asked (SAM-Med3D has no vectors for corners).
         mask_features: Hidden channels of the branch for masks.
-        fourier: Arguments of `FourierPositions`.
+        waves: See `FourierPositions`.
+        point_axes: See `FourierPositions`.
+        dense_axes: See `FourierPositions`.
     """
 
     def __init__(
@@ -90,12 +92,16 @@ class PromptEncoder(nn.Module):
         *,
         boxes: bool = True,
         mask_features: int = 16,
-        **fourier: Sequence,
+        waves: Sequence[str] = ("sin", "cos"),
+        point_axes: Sequence[int] | None = None,
+        dense_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         conv = CONV[dims]
         self.dims, self.boxes = dims, boxes
-        self.place = FourierPositions(features, dims, **fourier)
+        self.place = FourierPositions(
+            features, dims, waves=waves, point_axes=point_axes, dense_axes=dense_axes
+        )
         count = 4 if boxes else 2
         self.kinds = nn.ParameterList(nn.Parameter(torch.randn(1, features)) for _ in range(count))
         self.no_point = nn.Parameter(torch.randn(1, features))

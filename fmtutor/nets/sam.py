@@ -116,9 +116,13 @@ class Sam(nn.Module):
             absolute=shape.absolute,
             stem=shape.stem,
         )
-        axes = {"point_axes": shape.point_axes, "dense_axes": shape.dense_axes}
         self.prompt_encoder = PromptEncoder(
-            shape.prompt_features, dims, boxes=shape.boxes, waves=shape.waves, **axes
+            shape.prompt_features,
+            dims,
+            boxes=shape.boxes,
+            waves=shape.waves,
+            point_axes=shape.point_axes,
+            dense_axes=shape.dense_axes,
         )
         self.mask_decoder = MaskDecoder(
             shape.prompt_features,
