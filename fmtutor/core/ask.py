@@ -11,6 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from fmtutor.core.prompt_checks import (
+    boolean_volume,
+    check_signs,
+    check_within,
+    clicked_voxels,
+    corners,
+    strokes,
+)
+from fmtutor.core.support_checks import (
+    check_pairs,
+    check_spacings,
+    support_image,
+    support_mask,
+)
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -81,49 +96,116 @@ class Support(Part):
                 "a support holds at least one image and a mask for each, got "
                 f"{len(self.images)} images and {len(self.masks)} masks; give one mask an image."
             )
-        images = tuple(_support_image(image, at) for at, image in enumerate(self.images))
-        masks = tuple(_support_mask(mask, at) for at, mask in enumerate(self.masks))
-        _check_pairs(images, masks)
-        _check_spacings(images, self.spacings_mm)
+        images = tuple(support_image(image, at) for at, image in enumerate(self.images))
+        masks = tuple(support_mask(mask, at) for at, mask in enumerate(self.masks))
+        check_pairs(images, masks)
+        check_spacings(images, self.spacings_mm)
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "masks", masks)
 
 
 @dataclass(frozen=True)
 class Clicks(Part):
-    """Points inside (positive) and outside (negative) of the structure."""
+    """Points inside (positive) and outside (negative) of the structure, in order of time.
+
+    Raises:
+        ValueError: There is no point, or more than `prompt_checks.MOST_CLICKS`; a coordinate is no
+            integer; there are not as many signs as points; a voxel is clicked with both signs.
+    """
 
     points_vox: tuple[tuple[int, int, int], ...]
+    """Kept as plain integers; whole floats are taken for integers."""
     positive: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points_vox", clicked_voxels(self.points_vox))
+        object.__setattr__(self, "positive", check_signs(self.points_vox, self.positive))
 
 
 @dataclass(frozen=True)
 class Boxes(Part):
-    """Boxes around the structure: (h0, w0, d0, h1, w1, d1), ends not included."""
+    """Boxes around the structure: (h0, w0, d0, h1, w1, d1), ends not included.
+
+    Raises:
+        ValueError: There is no box, a number is no integer, or a box ends before it starts.
+    """
 
     boxes_vox: tuple[tuple[int, int, int, int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boxes_vox", corners(self.boxes_vox))
 
 
 @dataclass(frozen=True, eq=False)
 class Scribbles(Part):
-    """Boolean volumes of drawn strokes, inside and outside."""
+    """Boolean volumes of drawn strokes, inside and outside.
+
+    Raises:
+        ValueError: A volume is not of three axes or not binary, the two differ in size, nothing is
+            drawn at all, or a voxel is drawn as both.
+    """
 
     inside: np.ndarray
     outside: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        inside, outside = strokes(self.inside, self.outside)
+        object.__setattr__(self, "inside", inside)
+        object.__setattr__(self, "outside", outside)
+
 
 @dataclass(frozen=True, eq=False)
 class PreviousMask(Part):
-    """A boolean volume to correct."""
+    """A boolean volume to correct; it may be empty.
+
+    Raises:
+        ValueError: It is not of three axes, or not binary.
+    """
 
     mask: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", boolean_volume(self.mask, "a previous mask"))
 
 
 @dataclass(frozen=True)
 class Text(Part):
-    """Free text naming the structure."""
+    """Free text naming the structure.
+
+    Raises:
+        ValueError: There is nothing but spaces.
+    """
 
     text: str
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError(f"a text names a structure, got {self.text!r}; write one, as 'liver'.")
+
+
+def check_inside(part: Part, shape: tuple[int, ...]) -> None:
+    """Check that what a part points at lies within the volume it is asked about.
+
+    Args:
+        part: Any; parts that point at nothing pass.
+        shape: Of the volume, in voxels.
+
+    Raises:
+        ValueError: A click or a box lies outside; strokes or a mask are of another size.
+    """
+    if isinstance(part, Clicks):
+        check_within(part.points_vox, shape, "a click")
+    elif isinstance(part, Boxes):
+        last = [tuple(end - 1 for end in box[3:]) for box in part.boxes_vox]
+        first = [box[:3] for box in part.boxes_vox]
+        check_within([*first, *last], shape, "a box (its first and last voxel)")
+    elif isinstance(part, (Scribbles, PreviousMask)):
+        given = part.inside if isinstance(part, Scribbles) else part.mask
+        if given.shape != tuple(shape):
+            raise ValueError(
+                f"{type(part).__name__} are drawn on the volume's own grid {tuple(shape)}, got "
+                f"{given.shape}; resample them (nearest neighbour), or check the order of axes."
+            )
 
 
 def as_ask(ask: Ask | Part) -> Ask:
@@ -182,81 +264,6 @@ def supports_of(ask: Ask | Part, *, system: str) -> tuple[Support, ...]:
     if not found:
         raise ValueError(f"{system} answers examples, got none; ask with Support(images, masks).")
     return found
-
-
-def _support_image(image: np.ndarray, at: int) -> np.ndarray:
-    """Return an example's image as float32, after checking what can be checked without a mask."""
-    image = np.asarray(image, dtype=np.float32)
-    if image.ndim not in (2, 3) or not image.size:
-        raise ValueError(
-            f"a support image is 2D (H, W) or 3D (H, W, D), got shape {image.shape} for image "
-            f"{at}; drop its batch and channel axes, or convert colours to grey."
-        )
-    if bad := int((~np.isfinite(image)).sum()):
-        raise ValueError(
-            f"a support image must be finite, got {bad} NaN or infinite values in image {at}; "
-            "replace them (np.nan_to_num) or leave the pair out."
-        )
-    if image.min() == image.max():
-        raise ValueError(
-            f"a support image must show something, got {image.flat[0]:g} everywhere in image "
-            f"{at}; leave the pair out, or check how it was read."
-        )
-    return image
-
-
-def _support_mask(mask: np.ndarray, at: int) -> np.ndarray:
-    """Return an example's mask as bool, after checking that it is binary."""
-    mask = np.asarray(mask)
-    if mask.dtype == bool:
-        return mask
-    if bad := int((~np.isfinite(mask)).sum()):
-        raise ValueError(
-            f"a support mask must be finite, got {bad} NaN or infinite values in mask {at}; "
-            "save it again as 0 and 1."
-        )
-    values = np.unique(mask)
-    if not (np.isin(values, (0, 1)).all() or np.isin(values, (0, 255)).all()):
-        shown = ", ".join(f"{value:g}" for value in values[:6]) + ", ..." * (len(values) > 6)
-        raise ValueError(
-            f"a support mask holds 0 and 1 (or 0 and 255), got values {shown} in mask {at}; "
-            "pick one structure (mask == value) or threshold it (mask > 0.5)."
-        )
-    return mask > 0
-
-
-def _check_pairs(images: tuple[np.ndarray, ...], masks: tuple[np.ndarray, ...]) -> None:
-    for at, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        if image.shape != mask.shape:
-            raise ValueError(
-                f"a support mask is as large as its image, got {image.shape} and {mask.shape} in "
-                f"pair {at}; bring the mask onto the image's grid (nearest neighbour)."
-            )
-    if len(dimensions := sorted({image.ndim for image in images})) > 1:
-        raise ValueError(
-            f"support pairs are all 2D or all 3D, got {dimensions} dimensions; cut the volumes "
-            "into slices, or ask two questions."
-        )
-    if not any(mask.any() for mask in masks):
-        raise ValueError(
-            f"a support shows the structure in at least one mask, got {len(masks)} masks that "
-            "are all empty; add an example that has it, or check the label that was picked."
-        )
-
-
-def _check_spacings(
-    images: tuple[np.ndarray, ...], spacings_mm: tuple[tuple[float, ...], ...] | None
-) -> None:
-    if spacings_mm is None:
-        return
-    wanted = [image.ndim for image in images]
-    if [len(edges) for edges in spacings_mm] != wanted or not all(
-        0 < edge < float("inf") for edges in spacings_mm for edge in edges
-    ):
-        raise ValueError(
-            f"spacings_mm hold one positive length in mm for each axis of {len(images)} images, "
-            f"got {spacings_mm}; leave them out where pixels are square."
-        )
 
 
 def _check_names(supports: tuple[Support, ...]) -> None:
