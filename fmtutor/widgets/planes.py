@@ -25,6 +25,7 @@ def show_planes(
     *,
     labels: bool | Sequence[str] = True,
     masks: Mapping[str, np.ndarray] | None = None,
+    colours: Mapping[str, str] | None = None,
     at: Sequence[int] | None = None,
     window: Window | None = None,
     title: str = "",
@@ -38,6 +39,7 @@ def show_planes(
         case: The volume.
         labels: True fills every labelled structure of the case, False none, names only those.
         masks: Further masks by structure name, on the case's grid, drawn as solid outlines.
+        colours: "#rrggbb" of masks that are no structures of the anatomy, by name.
         at: Voxel (h, w, d) that the planes cut; None goes where most structures are in view.
         window: Black and white end of the grey scale; None is soft tissue for CT.
         title: Written above.
@@ -54,7 +56,7 @@ def show_planes(
     """
     layers = [Layer(masks=label_masks(case, labels), style="filled")]
     if masks:
-        layers.append(Layer(masks=masks, style="solid"))
+        layers.append(Layer(masks=masks, style="solid", colours=colours))
     figure = plt.figure(layout="constrained", dpi=80)
     try:
         voxel = draw_planes(figure, case, layers=layers, at=at, window=window)
