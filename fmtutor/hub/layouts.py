@@ -1,12 +1,9 @@
 """Published checkpoints as data: what each builds here, and what its authors call our tensors.
 
-An entry says how our names read in the file once ``module.`` and ``backbone.`` are gone from the
-front of the file's. From that alone the loader knows every tensor that a file must hold, so that
-one comparison of names and shapes decides.
+An entry (`fmtutor.hub.entry.Published`) says how our names read in the file. From that alone the
+loader knows every tensor that a file must hold, so that one comparison of names and shapes decides.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -14,6 +11,8 @@ import torch
 from torch import nn
 
 from fmtutor.core.tables import lookup
+from fmtutor.hub.entry import Names, Published, Slot, slots
+from fmtutor.hub.sam_layouts import SAM_LAYOUTS
 from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.resnet3d import DEPTHS, ResNetEncoder
 
@@ -23,56 +22,6 @@ COUNTER = ".num_batches_tracked"
 NC_ND = "CC BY-NC-ND 4.0"
 CLIP_DRIVEN = "https://huggingface.co/ljwztc/CLIP-Driven-Universal-Model"
 SUPREM = "https://huggingface.co/MrGiovanni/SuPreM"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """One published checkpoint layout."""
-
-    build: Callable[[], nn.Module]
-    """Our module: the whole system where we have it, else the backbone."""
-    what: str
-    """What the checkpoint is, in a line."""
-    file: str
-    """The file as its authors call it."""
-    source: str
-    """Where its authors publish it."""
-    licence: str
-    """Licence of the weights."""
-    names: tuple[tuple[str, str], ...] = ()
-    """Beginnings of our names, and how the file spells them; the first that fits counts."""
-    unit_axes: tuple[str, ...] = ()
-    """Our linear weights that the file holds as 1x1x1 convolutions: (a, b) as (a, b, 1, 1, 1)."""
-    dropped: tuple[str, ...] = ()
-    """Beginnings of the file's names that belong to a head we leave out on purpose."""
-    classes: str = ""
-    """The file's tensor whose first axis counts the classes; empty where there are none."""
-
-    def spelling(self, name: str) -> str:
-        """Return what the file calls one of our tensors."""
-        for ours, theirs in self.names:
-            if name.startswith(ours):
-                return theirs + name.removeprefix(ours)
-        return name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slot:
-    """A tensor that a file must hold."""
-
-    name: str
-    """What we call it."""
-    shape: tuple[int, ...]
-    """Its shape in the file."""
-
-
-def slots(entry: Published, module: nn.Module) -> dict[str, Slot]:
-    """Return the tensors that a file must hold for a module, by the file's names."""
-    table = {}
-    for name, tensor in module.state_dict().items():
-        shape = (*tensor.shape, 1, 1, 1) if name in entry.unit_axes else tuple(tensor.shape)
-        table[entry.spelling(name)] = Slot(name=name, shape=shape)
-    return table
 
 
 @cache
@@ -132,7 +81,7 @@ def _tyche() -> nn.Module:
     return tyche.build(tyche.Config.paper())
 
 
-def _cross_blocks(*extra: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+def _cross_blocks(*extra: tuple[str, str]) -> Names:
     """Return the spelling of a U-Net of cross blocks; ``extra`` are further parts of a block."""
     parts = (
         ("cross", "cross.cross_conv"),
@@ -237,6 +186,7 @@ PUBLISHED: dict[str, Published] = {
         licence="Apache-2.0",
         names=_cross_blocks(("mix", "meanconv.vmapped.conv")),
     ),
+    **SAM_LAYOUTS,
     **{f"medicalnet-{depth}": _medicalnet(depth) for depth in DEPTHS},
 }
 """Published checkpoints by name; MedicalNet's 8- and 23-dataset files share a layout."""

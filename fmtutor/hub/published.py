@@ -17,10 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fmtutor.core.tables import lookup
-from fmtutor.hub.layouts import PUBLISHED, Published, slots
+from fmtutor.hub.entry import Published, slots
+from fmtutor.hub.layouts import PUBLISHED
 from fmtutor.hub.report import Report, compare
+from fmtutor.hub.stand_ins import stepping_over
 
-CONTAINERS = ("net", "state_dict", "model")
+CONTAINERS = ("net", "state_dict", "model", "model_state_dict")
 """Entries under which authors keep the tensors; a file of bare tensors is accepted too."""
 
 PREFIXES = ("module.", "backbone.")
@@ -125,7 +127,8 @@ def read(path: str | Path, entry: Published) -> Content:
             return _read_safetensors(path)
         # Memory-mapped, so that optimizer states twice the size of the network are never read.
         mapped = zipfile.is_zipfile(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with stepping_over(entry.skipped):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except READ_ERRORS as error:
         raise ValueError(
             f"{path.name} must be a checkpoint of tensors and plain values, but it is damaged or "

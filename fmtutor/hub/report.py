@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fmtutor.hub.layouts import COUNTER, PUBLISHED, Slot, slots_of
+from fmtutor.hub.entry import Slot
+from fmtutor.hub.layouts import COUNTER, PUBLISHED, slots_of
 
 ALIKE = 0.9
 """Share of a layout's tensors from which a file counts as nearly of that layout."""
