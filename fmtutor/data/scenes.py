@@ -6,7 +6,7 @@ train a promptable network on either or on both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class Scene:
     """What lies around it: "zeros" (air around a slice) or "reflection"."""
 
 
+@runtime_checkable
 class SceneSource(Protocol):
     """Anything that scenes are drawn from."""
 
@@ -87,7 +88,7 @@ class SceneAugmentation:
     brightness: float = 0.1
     """Half-width of the random offset."""
     invert: float = 0.1
-    """Share of scenes whose intensities are inverted."""
+    """Share of scenes whose intensities are inverted, air excepted."""
     noise: float = 0.04
     """Largest standard deviation of the added noise."""
 
@@ -137,6 +138,8 @@ def _relit(image: np.ndarray, c: SceneAugmentation, rng: np.random.Generator) ->
     spread = np.float32(rng.uniform(0, c.noise))
     inverted = rng.random() < c.invert
     image = np.clip(image, 0, 1)
+    body = image > 0  # air is exactly 0 in every slice that a network will be asked about
     image = np.power(1 - image if inverted else image, power)
     image = (image - 0.5) * gain + (0.5 + offset)
-    return np.clip(image + rng.standard_normal(image.shape, dtype=np.float32) * spread, 0, 1)
+    image = image + rng.standard_normal(image.shape, dtype=np.float32) * spread
+    return np.clip(image * body, 0, 1)
