@@ -23,7 +23,7 @@ from fmtutor.data.patches import PatchConfig, PatchStream, Source
 from fmtutor.data.shelf import VirtualSource
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
-from fmtutor.paradigms import IN_CONTEXT, PARADIGMS, paradigm
+from fmtutor.paradigms import IN_CONTEXT, INTERACTIVE, PARADIGMS, paradigm
 
 WEIGHTS_FILE = "weights.safetensors"
 RECIPE_FILE = "recipe.json"
@@ -79,11 +79,12 @@ def _organs(_: str, profile: str) -> Recipe:
 
 
 RECIPES: dict[str, Callable[[str, str], Recipe]] = {
-    **dict.fromkeys((n for n in PARADIGMS if n not in IN_CONTEXT), _all_centres),
+    **dict.fromkeys((n for n in PARADIGMS if n not in IN_CONTEXT | INTERACTIVE), _all_centres),
     "nnunet_like": _one_centre,
     "organs": _organs,
 }
-"""Name to the function that makes its recipe for a profile, `IN_CONTEXT` apart."""
+"""Name to the function that makes its recipe for a profile; `IN_CONTEXT` and `INTERACTIVE` systems
+have theirs elsewhere."""
 
 
 def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patients: int) -> Recipe:
@@ -177,7 +178,7 @@ def train(
     """Run a named recipe.
 
     Args:
-        name: A name in `RECIPES`, or an in-context system.
+        name: A name in `RECIPES`, or an in-context or interactive system.
         profile: "quick" or "gpu" on the virtual cohort. "paper" is the published protocol on the
             published data, which have to be fetched first.
         folder: Where checkpoints, history, recipe and weights go; a second call resumes. "suprem"
@@ -193,6 +194,12 @@ def train(
 
         recipe_in_context = in_context.recipe_of(name, profile, steps)
         yield from in_context.train_in_context(recipe_in_context, folder=folder, seed=seed)
+        return
+    if name in INTERACTIVE:
+        from fmtutor.bench import interactive_training as interactive  # which builds on this module
+
+        recipe_of_objects = interactive.recipe_of(name, profile, steps)
+        yield from interactive.train_interactive(recipe_of_objects, folder=folder, seed=seed)
         return
     make = lookup(RECIPES, name, "recipe")
     if profile == "paper":

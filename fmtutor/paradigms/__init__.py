@@ -26,12 +26,15 @@ from fmtutor.core.tables import lookup
 PARADIGMS: dict[str, str] = {
     "clip_driven": "fmtutor.paradigms.partial.clip_driven",
     "dodnet": "fmtutor.paradigms.partial.dodnet",
+    "early_prompt": "fmtutor.paradigms.interactive.early_prompt",
     "fseft": "fmtutor.paradigms.partial.fseft",
     "hermes": "fmtutor.paradigms.partial.hermes",
     "med3d": "fmtutor.paradigms.partial.med3d",
     "multiverseg": "fmtutor.paradigms.incontext.multiverseg",
     "multitalent": "fmtutor.paradigms.partial.multitalent",
     "nnunet_like": "fmtutor.paradigms.reference.nnunet_like",
+    "sam": "fmtutor.paradigms.interactive.sam",
+    "sam_med3d": "fmtutor.paradigms.interactive.sam_med3d",
     "suprem": "fmtutor.paradigms.partial.suprem",
     "tyche": "fmtutor.paradigms.incontext.tyche",
     "uniseg": "fmtutor.paradigms.partial.uniseg",
@@ -40,7 +43,11 @@ PARADIGMS: dict[str, str] = {
 """Name of a system to the module that holds it."""
 
 IN_CONTEXT = frozenset(name for name, path in PARADIGMS.items() if ".incontext." in path)
-"""Systems that learn from episodes and answer examples; the others have classes."""
+"""Systems that learn from episodes and answer examples."""
+
+INTERACTIVE = frozenset(name for name, path in PARADIGMS.items() if ".interactive." in path)
+"""Systems that learn from objects and answer clicks, boxes and the like; neither these nor
+`IN_CONTEXT` have classes, all others do."""
 
 
 def paradigm(name: str) -> ModuleType:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from fmtutor.bench.training import (
     IN_CONTEXT,
+    INTERACTIVE,
     RECIPE_FILE,
     RECIPES,
     WEIGHTS_FILE,
@@ -61,7 +62,7 @@ def tiny_recipe(steps: int = 3):
 
 
 def test_every_system_has_a_recipe():
-    assert set(PARADIGMS) <= {*RECIPES, *IN_CONTEXT}
+    assert set(PARADIGMS) <= {*RECIPES, *IN_CONTEXT, *INTERACTIVE}
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

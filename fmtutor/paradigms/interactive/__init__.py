@@ -1,0 +1,1 @@
+"""Systems that are told what to segment by clicks, boxes, scribbles or text, and are corrected."""
