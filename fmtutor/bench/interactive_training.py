@@ -47,6 +47,8 @@ class InteractiveRecipe:
     """Virtual patients of the wide centre."""
     brain: float = 0.15
     """Share of a volume network's batches that show a brain."""
+    slab: float = 0.25
+    """Share of its crops that are thin slabs, as clinical series often are."""
     precision: Precision = "auto"
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = 0.998
@@ -84,8 +86,9 @@ def stream_of(recipe: InteractiveRecipe, *, seed: int) -> Callable[[int], Object
         patients=recipe.patients, wide_patients=recipe.wide_patients, brain=recipe.brain
     )
     objects = ObjectConfig(
-        size=size, spacing_mm=getattr(c, "spacing_mm", 3.0), batch=c.batch, objects=c.objects
-    )  # type: ignore[arg-type]
+        size=size, spacing_mm=getattr(c, "spacing_mm", 3.0), batch=c.batch, objects=c.objects,
+        slab=recipe.slab,
+    )  # type: ignore[arg-type]  # fmt: skip
     return ObjectStream(sources, objects, seed=seed, weights=weights)
 
 

@@ -45,13 +45,13 @@ class Config:
 
     shape: Shape = SMALL
     """The network, see `fmtutor.nets.sam.Shape`."""
-    plan: Plan = field(default_factory=lambda: Plan(rounds=3, box=0.5, candidates=True))
+    plan: Plan = field(default_factory=lambda: Plan(rounds=(1, 4), box=0.5, candidates=True))
     """The simulated interaction of a training step; SAM makes up to 11 rounds."""
     batch: int = 4
     """Images per step."""
     objects: int = 4
     """Objects asked of each image; SAM asks up to 64."""
-    steps: int = 4000
+    steps: int = 1600
     """Optimiser steps."""
     warmup_steps: int = 100
     """Steps in which the learning rate rises."""
@@ -86,14 +86,14 @@ class Config:
         shape = replace(
             vit_b(), image=(256, 256), in_channels=1, features=384, heads=6, intensity="unit"
         )
-        plan = Plan(rounds=8, box=0.5, candidates=True)
+        plan = Plan(rounds=(4, 8), box=0.5, candidates=True)
         full = cls(shape=shape, plan=plan, batch=16, objects=8, steps=60_000)
         return replace(full, **{"warmup_steps": 250, **changes})
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":
         """The published ViT-B, 93.7 M parameters at 1024 pixels."""
-        plan = Plan(rounds=11, box=0.5, candidates=True)
+        plan = Plan(rounds=(11, 11), mask_only=2, box=0.5, candidates=True)
         full = cls(shape=vit_b(), plan=plan, batch=256, objects=64, steps=90_000)
         return replace(full, **{"warmup_steps": 250, **changes})
 
@@ -148,7 +148,7 @@ CARD = Card(
         "the shipped stand-in for general SAM (sam_base) saw the non-medical pictures that "
         "scikit-image carries and drawn shapes, with super-pixels as objects: a few pictures in "
         "place of SA-1B's 11 million",
-        "3 rounds a step in place of up to 11; the last logits come back without a gradient",
+        "1 to 4 rounds a step in place of up to 11; the last logits come back without a gradient",
         "the candidate that pays is the best by its mask loss, as published; the single mask token "
         "answers from the second round on",
         "grey pictures",

@@ -48,13 +48,13 @@ class Config:
     """The network, see `fmtutor.nets.sam.Shape`."""
     patch: tuple[int, ...] = (64, 64, 48)
     """Voxels of a training crop; at most ``shape.image``."""
-    plan: Plan = field(default_factory=lambda: Plan(rounds=4, box=0.25, candidates=True))
-    """The simulated interaction of a training step; published: 11 rounds."""
+    plan: Plan = field(default_factory=lambda: Plan(rounds=(1, 5), box=0.2))
+    """The simulated interaction of a training step; published are 11 rounds."""
     batch: int = 1
     """Crops per step."""
-    objects: int = 3
+    objects: int = 4
     """Objects asked of each crop; published: one."""
-    steps: int = 4000
+    steps: int = 3600
     """Optimiser steps."""
     warmup_steps: int = 150
     """Steps in which the learning rate rises."""
@@ -90,16 +90,14 @@ class Config:
             SMALL, image=(128,) * 3, features=384, depth=12, heads=6, window=8,
             global_blocks=(2, 5, 8, 11), prompt_features=256, decoder_hidden=1024, stem=(32, 64),
         )  # fmt: skip
-        plan = Plan(rounds=8, box=0.25, candidates=True)
+        plan = Plan(rounds=(1, 10), box=0.2)
         full = cls(shape=shape, patch=(96,) * 3, plan=plan, batch=4, objects=4, steps=60_000)
         return replace(full, **{"warmup_steps": 500, "lr": 4e-4, **changes})
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":
         """The published network, 100.5 M parameters at 128^3, its rounds and rates."""
-        plan = Plan(
-            rounds=11, simulators=("foreground_first",), newest_only=True, detach=False, box=0.0
-        )
+        plan = Plan(rounds=(11, 11), simulators=("foreground_first",), newest=True, mask_only=2)
         full = cls(shape=sam_med3d(), patch=(128,) * 3, plan=plan, batch=12, objects=1)
         return replace(full, **{"lr": 8e-4, "weight_decay": 0.1, "steps": 800_000, **changes})
 
@@ -112,7 +110,7 @@ def build(config: Config) -> Sam:
 
 
 def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
-    """Return Dice of squares + cross-entropy (+ overlap error), a mean over the rounds."""
+    """Return Dice of squares + cross-entropy + overlap error, a mean over the rounds."""
     answers = rollout(model, batch, config_of(model).plan)
     target, known = batch.target.flatten(0, 1), batch.known.flatten()
     return sum(rated_loss(answer, target, known) for answer in answers) / len(answers)
@@ -145,10 +143,10 @@ CARD = Card(
         "and its swapped dense axes; quick() and gpu() index correctly",
         "quick() and gpu() have a convolutional stem, tokens of 8^3 voxels, the stem's maps in the "
         "mask decoder (as SAM 2), no learnt vector per place, and answer boxes",
-        "3 candidates for the first prompt, ranked by a predicted overlap that is taught; as "
-        "published there is the single mask, its overlap untaught",
-        "all clicks are given in every round, not only the newest; 4 rounds, the last answer "
-        "without a gradient, several objects of one crop",
+        "the overlap of the single mask is taught too; as published it is untaught",
+        "all clicks are given in every round, not only the newest; 1 to 5 rounds; several objects "
+        "of one crop",
+        "the last answer comes back without a gradient, in paper() too",
         "crops are not centred on the label; part of the objects are unnamed parts of the image",
         "a region of interest follows the clicks: the published script takes the label's centre",
     ),
