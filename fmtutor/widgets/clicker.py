@@ -24,8 +24,8 @@ from fmtutor.widgets.front_end import (
 )
 from fmtutor.widgets.interactive import interactive
 from fmtutor.widgets.planes import show_planes
-from fmtutor.widgets.prompt_marks import draw_prompts, is_box, middle_of
-from fmtutor.widgets.prompting import Session, Step
+from fmtutor.widgets.prompt_marks import draw_prompts
+from fmtutor.widgets.prompting import Asked, Session, Step
 
 COLOURS = (
     "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7",
@@ -53,8 +53,8 @@ class Clicker:
         shape = session.case.image.shape
         masks = {name: session.mask(name) for name in session.structures}
         self._voxel = voxel_inside(at if at is not None else busiest_voxel(masks, shape), shape)
-        self._voxels = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
-        self._drawn = self._number_of_prompts()
+        self._masks, self._voxels = masks, {n: _count(mask) for n, mask in masks.items()}
+        self._said = {name: _said(session.prompts(name)) for name in masks}
         self._view: ClickerView | None = None
         self._shown = self._asked = False
         session.on_change(self._changed)
@@ -111,39 +111,39 @@ class Clicker:
     def _message(self, view: ClickerView, content: dict[str, Any], buffers: list[bytes]) -> None:
         """Do what the page asks; "working" goes out before, "done" after, whatever happens."""
         view.send({"kind": "working", "id": content["id"]})
-        error, self._asked = "", True
+        done, self._asked = {"kind": "done", "id": content["id"], "error": "", "note": ""}, True
         try:
-            self._act(view, content)
+            done["note"] = _note(self._act(view, content))
         except ValueError as refused:
-            error = str(refused)
+            done["error"] = str(refused)
         except Exception as broken:
-            error = f"{type(broken).__name__}: {broken}"
+            done["error"] = f"{type(broken).__name__}: {broken}"
             raise  # the page says it, the notebook's log has the traceback
         finally:
             self._asked = False
-            view.send({"kind": "done", "id": content["id"], "error": error})
+            view.send(done)
 
-    def _act(self, view: ClickerView, content: dict[str, Any]) -> None:
-        session, kind = self.session, content["kind"]
+    def _act(self, view: ClickerView, content: dict[str, Any]) -> Step | None:
+        session, kind, shape = self.session, content["kind"], self.session.case.image.shape
         if kind == "ready":
             self._send(view)
         elif kind == "click":
-            voxel = voxel_inside(content["voxel"], session.case.image.shape)
-            session.click(voxel, bool(content["positive"]), content["structure"])
+            voxel = voxel_inside(content["voxel"], shape)
+            return session.click(voxel, bool(content["positive"]), content["structure"])
         elif kind == "box":
-            shape = session.case.image.shape
             low, high = (voxel_inside(content[end], shape) for end in ("low", "high"))
-            session.box(low, high, content["structure"])
+            return session.box(low, high, content["structure"])
         elif kind == "clear":
-            session.clear(content["structure"])
+            return session.clear(content["structure"])
         elif kind in ("undo", "redo"):
-            getattr(session, kind)()
+            return getattr(session, kind)()
         elif kind in ("add", "choose"):
             if kind == "add":
                 _check_room(len(session.structures) + 1)
                 session.add(content["name"])
             session.active = content["name"]
             view.send(self._change(None))
+        return None
 
     def _send(self, view: ClickerView) -> None:
         """Send the image, then every mask that is not empty."""
@@ -167,24 +167,36 @@ class Clicker:
 
     def _changed(self, step: Step) -> None:
         """Follow the session, whoever asked: count, move the cross-hair, repaint."""
-        if step.box is not None:
-            mask = self.session.mask(step.structure)
-            self._voxels[step.structure] = int(np.count_nonzero(mask))
+        names = [step.structure] if step.box is not None else []
+        for name in self.session.structures:
+            mask = self.session.mask(name)
+            if name in names or mask is not self._masks.get(name):  # clearing may change all
+                names = list(dict.fromkeys((*names, name)))
+                self._masks[name], self._voxels[name] = mask, _count(mask)
         self._follow(step.structure)
         if self._view is None or not self._shown:
             return
         content = self._change(step)
-        if step.box is None:
+        if step.box is None or not names:
             self._view.send(content)
-        else:
-            self._send_patch(self._view, step.structure, step.box, content)
+            return
+        for name in names:
+            self._send_patch(self._view, name, step.box, content)
 
     def _follow(self, structure: str) -> None:
         """Go where a prompt was given, unless it was given in this page: its reader is there."""
-        before, self._drawn = self._drawn, self._number_of_prompts()
-        if self._drawn <= before or self._asked:
+        clicks, box = self._said.get(structure, (0, None))
+        asked = self.session.prompts(structure)
+        self._said[structure] = _said(asked)
+        if self._asked:
             return
-        self._voxel = middle_of(self.session.prompts(structure)[-1])
+        if len(asked.clicks) > clicks:
+            self._move(asked.clicks[-1].voxel)
+        elif asked.box is not None and asked.box != box:
+            self._move([(a + b) // 2 for a, b in zip(*asked.box, strict=True)])
+
+    def _move(self, voxel: Sequence[int]) -> None:
+        self._voxel = voxel_inside(voxel, self.session.case.image.shape)
         if self._view is not None:
             self._view.voxel = list(self._voxel)
 
@@ -200,11 +212,11 @@ class Clicker:
             "structures": structures,
             "active": session.active,
             "prompts": [
-                [self._number(name), *_plain(prompt)]
+                [self._number(name), *prompt]
                 for name in session.structures
-                for prompt in session.prompts(name)
+                for prompt in _plain(session.prompts(name))
             ],
-            "message": "" if step is None else step.message,
+            "note": _note(step),
             "seconds": None if step is None else float(step.seconds),
         }
 
@@ -216,9 +228,6 @@ class Clicker:
 
     def _ml(self, name: str) -> float:
         return self._voxels.get(name, 0) * self.session.case.grid.voxel_ml
-
-    def _number_of_prompts(self) -> int:
-        return sum(len(self.session.prompts(name)) for name in self.session.structures)
 
 
 def annotate(
@@ -260,8 +269,25 @@ def _check_room(structures: int) -> None:
         )
 
 
-def _plain(prompt: Any) -> list[Any]:
-    """Return a prompt as the page reads it."""
-    if is_box(prompt):
-        return ["box", *([int(part) for part in corner] for corner in (prompt.low, prompt.high))]
-    return ["point", [int(part) for part in prompt.voxel], bool(prompt.positive)]
+def _plain(asked: Asked) -> list[list[Any]]:
+    """Return prompts as the page reads them."""
+    boxes = [] if asked.box is None else [["box", *(list(map(int, end)) for end in asked.box)]]
+    clicks = [["point", list(map(int, c.voxel)), bool(c.positive)] for c in asked.clicks]
+    return [*boxes, *clicks]
+
+
+def _said(asked: Asked) -> tuple[int, Any]:
+    """Return what tells a new prompt from old ones: the number of clicks, and the box."""
+    return len(asked.clicks), asked.box
+
+
+def _note(step: Step | None) -> str:
+    """Return a step's message without the volume, which the page says itself."""
+    if step is None:
+        return ""
+    first, _, rest = step.message.partition("; ")
+    return rest if first.startswith(f"{step.structure}: ") else step.message
+
+
+def _count(mask: np.ndarray) -> int:
+    return int(np.count_nonzero(mask))

@@ -9,12 +9,38 @@ from fmtutor.data.cases import Case
 
 
 @runtime_checkable
+class Click(Protocol):
+    """A point inside or outside of a structure."""
+
+    @property
+    def voxel(self) -> Sequence[int]:
+        """Voxel (h, w, d) of the case."""
+
+    @property
+    def positive(self) -> bool:
+        """Whether it lies inside."""
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """What is drawn of the prompts of one structure."""
+
+    @property
+    def clicks(self) -> Sequence[Click]:
+        """In order of time."""
+
+    @property
+    def box(self) -> tuple[Sequence[int], Sequence[int]] | None:
+        """First and last voxel of a box around the structure."""
+
+
+@runtime_checkable
 class Step(Protocol):
     """What came of one prompt."""
 
     @property
     def structure(self) -> str:
-        """The structure whose mask or prompts changed."""
+        """The structure that it was about; clearing may change others too."""
 
     @property
     def seconds(self) -> float:
@@ -22,11 +48,11 @@ class Step(Protocol):
 
     @property
     def box(self) -> tuple[slice, slice, slice] | None:
-        """Where the mask changed, on the case's grid; None where it did not."""
+        """Among which voxels of the case masks changed; None where none did."""
 
     @property
     def message(self) -> str:
-        """A remark for the reader, or nothing."""
+        """For the person: "structure: volume" and what to know about it, parted by "; "."""
 
 
 @runtime_checkable
@@ -72,8 +98,8 @@ class Session(Protocol):
     def mask(self, structure: str) -> np.ndarray:
         """Return a structure's mask, bool (H, W, D)."""
 
-    def prompts(self, structure: str) -> Sequence[Any]:
-        """Return what to draw: points (voxel, positive) and boxes (low, high)."""
+    def prompts(self, structure: str) -> Asked:
+        """Return what was said about a structure."""
 
     def on_change(self, callback: Callable[[Any], None]) -> Any:
         """Call ``callback`` with every further `Step`."""

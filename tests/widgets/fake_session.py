@@ -17,10 +17,13 @@ class Point:
     positive: bool
 
 
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
 @dataclass(frozen=True)
-class Box:
-    low: tuple[int, int, int]
-    high: tuple[int, int, int]
+class FakeAsked:
+    clicks: tuple[Point, ...]
+    box: Box | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ class FakeSession:
         return self._masks[structure]
 
     def prompts(self, structure):
-        return [change.prompt for change in self._done if change.structure == structure]
+        given = [change.prompt for change in self._done if change.structure == structure]
+        boxes = [prompt for prompt in given if not isinstance(prompt, Point)]
+        clicks = tuple(prompt for prompt in given if isinstance(prompt, Point))
+        return FakeAsked(clicks, boxes[-1] if boxes else None)
 
     def on_change(self, callback):
         self._callbacks.append(callback)
@@ -84,24 +90,22 @@ class FakeSession:
             raise ValueError("this system takes no boxes; click instead.")
         box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
         shape = self._masks[structure or self.active][box].shape
-        prompt = Box(tuple(low), tuple(high))
+        prompt = (tuple(low), tuple(high))
         return self._give(structure or self.active, prompt, box, np.ones(shape, dtype=bool), True)
 
     def undo(self):
-        if not self._done:
-            raise ValueError("there is nothing to undo.")
-        return self._swap(self._done, self._undone)
+        return self._swap(self._done, self._undone, "undo")
 
     def redo(self):
-        if not self._undone:
-            raise ValueError("there is nothing to redo.")
-        return self._swap(self._undone, self._done)
+        return self._swap(self._undone, self._done, "redo")
 
     def clear(self, structure=None):
-        name = structure or self.active
-        self._done = [change for change in self._done if change.structure != name]
-        self._masks[name][:] = False
-        return self._tell(FakeStep(name, box=(slice(None),) * 3, message="cleared"))
+        names = self.structures if structure is None else (structure,)
+        self._done = [change for change in self._done if change.structure not in names]
+        for name in names:
+            self._masks[name] = np.zeros(self.case.image.shape, dtype=bool)
+        step = FakeStep(names[0], box=(slice(None),) * 3, message=f"{names[0]}: 0 ml; cleared")
+        return self._tell(step)
 
     def add(self, name):
         if name in self._masks:
@@ -117,7 +121,9 @@ class FakeSession:
         part[where] = positive
         return self._tell(FakeStep(name, time.perf_counter() - start, box))
 
-    def _swap(self, source, target):
+    def _swap(self, source, target, what):
+        if not source:
+            return FakeStep(self.active, message=f"nothing to {what}")
         change = source.pop()
         part = self._masks[change.structure][change.box]
         target.append(Change(change.structure, change.prompt, change.box, part.copy()))

@@ -1,4 +1,8 @@
-"""A JupyterLab of its own for a browser test: nothing of the machine leaks in, all is ended."""
+"""A JupyterLab of its own for a browser test: nothing of the machine leaks in, all is ended.
+
+`Lab` serves one notebook, `Planes` works one slice widget in it as a person does: by mouse and
+keyboard, at places that it finds by voxel.
+"""
 
 import json
 import os
@@ -7,8 +11,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_client import BlockingKernelClient
 
@@ -17,6 +22,9 @@ CHROMIUM_FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networ
                   "--disable-component-update", "--disable-sync", "--disable-quic"]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
+"""For a server or a kernel to start, on a machine that does other things too."""
+ANSWER_S = 30.0
+"""For what a page is asked to do."""
 
 
 class Lab:
@@ -53,9 +61,7 @@ class Lab:
 
     def __exit__(self, *error: object) -> None:
         try:  # the kernels first: a server that is killed leaves them behind
-            for kernel in self._get("kernels"):
-                address = self._address(f"kernels/{kernel['id']}")
-                urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=20)
+            self.end_kernel()
         finally:
             self._server.terminate()
             try:
@@ -63,24 +69,45 @@ class Lab:
             except subprocess.TimeoutExpired:
                 self._server.kill()
 
-    def open(self, driver: Any, chromium: str) -> tuple[Any, list[str]]:
-        """Open the notebook; the list gets the address of every request that the page makes."""
+    def open(self, driver: Any, chromium: str, *, scale: float = 1) -> tuple[Any, list[str]]:
+        """Open the notebook; the list gets the address of every request that the page makes.
+
+        Args:
+            driver: Playwright's.
+            chromium: Path of the browser.
+            scale: Device pixels per CSS pixel.
+        """
         browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        size = {"width": 1400, "height": 900}
+        page = browser.new_page(viewport=size, device_scale_factor=scale)
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
         page.on("websocket", lambda socket: requests.append(socket.url))
+        self.visit(page)
+        return page, requests
+
+    def visit(self, page: Any) -> None:
+        """Go to the notebook, or there again, as after closing and opening it."""
         address = f"http://127.0.0.1:{self._port}/lab/tree/{self._notebook.name}"
         page.goto(f"{address}?token={TOKEN}&reset", timeout=PATIENCE_S * 1000)
         page.wait_for_function("window.jupyterapp !== undefined", timeout=PATIENCE_S * 1000)
         page.evaluate("window.jupyterapp.restored.then(() => true)")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE_S * 1000)
         self._poll(self._kernel_is_idle)
-        return page, requests
 
     def run_all(self, page: Any) -> None:
         """Start all cells without waiting for the command's promise, which ends with the last."""
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def save(self, page: Any) -> None:
+        """Save the notebook with its outputs."""
+        page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => true)")
+
+    def end_kernel(self) -> None:
+        """End the notebook's kernel, as a crash or a shut-down server does."""
+        for kernel in self._get("kernels"):
+            address = self._address(f"kernels/{kernel['id']}")
+            urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=20)
 
     def wait_for(self, page: Any, expression: str) -> None:
         """Wait until an expression is true in the kernel, while the page goes on."""
@@ -126,3 +153,100 @@ class Lab:
                 pass
             assert time.monotonic() < end, "JupyterLab did not come up"
             time.sleep(0.2)
+
+
+class Planes:
+    """One slice widget of a page: `browse` (".fmtutor-slices") or `annotate` (".fmtutor-clicker").
+
+    Args:
+        page: Playwright's page, as `Lab.open` returns it.
+        selector: Which widget; the first one that matches.
+    """
+
+    AXES: ClassVar = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
+    """Axis that a plane cuts, axes along its width and height."""
+
+    def __init__(self, page: Any, selector: str = ".fmtutor-clicker") -> None:
+        self.page, self.root = page, page.locator(selector).first
+        self.root.and_(page.locator("[data-ready=true]")).wait_for(timeout=ANSWER_S * 1000)
+        self.shape = tuple(map(int, self.data("shape").split(",")))
+
+    def data(self, name: str) -> str:
+        """Return what the widget says about itself: voxel, shape, waiting, answered, repaint-ms."""
+        return self.root.get_attribute(f"data-{name}") or ""
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until a condition holds, while the page goes on."""
+        end = time.monotonic() + ANSWER_S
+        while not condition():
+            assert time.monotonic() < end, f"{what} never happened; {self.status()}"
+            self.page.wait_for_timeout(10)
+
+    def canvas(self, plane: str) -> Any:
+        """Return a plane's canvas."""
+        return self.root.locator(f"canvas[data-plane={plane}]")
+
+    def status(self) -> str:
+        """Return the status line."""
+        return self.root.locator("[role=status]").inner_text()
+
+    def place(self, plane: str, voxel: Sequence[int]) -> dict[str, float]:
+        """Return where the centre of a voxel lies on a canvas, in CSS pixels."""
+        _, u, v = self.AXES[plane]
+        box = self.canvas(plane).bounding_box()
+        sides = ((u, "width"), (v, "height"))
+        x, y = ((1 - (voxel[a] + 0.5) / self.shape[a]) * box[side] for a, side in sides)
+        return {"x": x, "y": y}
+
+    def scroll_to(self, plane: str, voxel: Sequence[int]) -> None:
+        """Turn the wheel over a plane until it shows a voxel's slice."""
+        axis = self.AXES[plane][0]
+        self.canvas(plane).hover()
+        for _ in range(abs(away := voxel[axis] - int(self.data("voxel").split(",")[axis]))):
+            self.page.mouse.wheel(0, -100 if away > 0 else 100)
+        found = lambda: int(self.data("voxel").split(",")[axis]) == voxel[axis]  # noqa: E731
+        self.wait(found, f"slice {voxel[axis]}")
+
+    def click(self, plane: str, voxel: Sequence[int], **how: Any) -> None:
+        """Click on a voxel; ``how`` is Playwright's: button, modifiers."""
+        self.scroll_to(plane, voxel)
+        self.canvas(plane).click(position=self.place(plane, voxel), **how)
+
+    def drag(self, plane: str, start: Sequence[int], end: Sequence[int]) -> None:
+        """Drag with the left button from one voxel to another of the same slice."""
+        self.scroll_to(plane, start)
+        box = self.canvas(plane).bounding_box()
+        places = [self.place(plane, voxel) for voxel in (start, end)]
+        (x0, y0), (x1, y1) = ((box["x"] + p["x"], box["y"] + p["y"]) for p in places)
+        self.page.mouse.move(x0, y0)
+        self.page.mouse.down()
+        self.page.mouse.move(x1, y1, steps=5)
+        self.page.mouse.up()
+
+    def prompt(self, act: Callable[[], Any]) -> float:
+        """Do something that is asked of the kernel, wait for the answer.
+
+        Returns:
+            Milliseconds from the click to the mask on the screen, as the page measured them; NaN
+            where no mask came.
+        """
+        before = int(self.data("answered") or 0)
+        self.root.evaluate("root => { delete root.dataset.repaintMs; }")
+        act()
+        done = lambda: int(self.data("answered")) > before and self.data("waiting") == "0"  # noqa: E731
+        self.wait(done, "an answer")
+        self.page.evaluate("new Promise(requestAnimationFrame)")
+        return float(self.data("repaint-ms") or "nan")
+
+    def pixel(self, plane: str, voxel: Sequence[int]) -> tuple[int, int, int]:
+        """Return the colour of a canvas over a voxel, aside of the cross-hair."""
+        at = self.place(plane, voxel)
+        red, green, blue = self.canvas(plane).evaluate(
+            """(canvas, at) => {
+              const scale = canvas.width / canvas.getBoundingClientRect().width;
+              const pen = canvas.getContext("2d");
+              return [...pen.getImageData(at.x * scale, at.y * scale, 1, 1).data].slice(0, 3);
+            }""",
+            at,
+        )
+        return red, green, blue

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fmtutor.data.cases import Case
 from fmtutor.widgets.clicker import COLOURS, MAX_STRUCTURES, annotate
-from tests.widgets.fake_session import Box, FakeSession, Point
+from tests.widgets.fake_session import FakeSession, Point
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SHAPE = (30, 40, 12)
@@ -125,7 +125,7 @@ def test_a_ready_page_gets_image_and_masks_as_they_are(session, case, monkeypatc
 
 def test_a_click_reaches_the_session_and_only_the_changed_box_comes_back(page, session):
     assert page.click([15, 20, 6]) == ""
-    assert session.prompts("liver") == [Point((15, 20, 6), True)]
+    assert session.prompts("liver").clicks == (Point((15, 20, 6), True),)
     assert page.sent[-3]["kind"] == "working"
     assert page.state["prompts"] == [[1, "point", [15, 20, 6], True]]
     assert np.array_equal(page.masks[1], session.mask("liver"))
@@ -142,11 +142,27 @@ def test_signs_boxes_undo_redo_and_clear_do_what_the_session_does(page, session)
     page.ask("redo")
     assert not page.masks[1][15, 22, 6]
     page.ask("box", low=[1, 2, 3], high=[4, 6, 3], structure="my lesion")
-    assert session.prompts("my lesion") == [Box((1, 2, 3), (4, 6, 3))]
+    assert session.prompts("my lesion").box == ((1, 2, 3), (4, 6, 3))
     assert page.masks[2].sum() == 4 * 5 * 1
     page.ask("clear", structure="liver")
     assert not page.masks[1].any()
     assert page.state["prompts"] == [[2, "box", [1, 2, 3], [4, 6, 3]]]
+
+
+def test_clearing_everything_repaints_every_structure(page, session):
+    page.click([15, 20, 6])
+    page.click([5, 9, 2], structure="my lesion")
+    session.clear()
+    assert not page.masks[1].any()
+    assert not page.masks[2].any()
+    assert [entry[3] for entry in page.state["structures"]] == [0, 0]
+
+
+def test_what_there_is_to_know_about_a_step_is_told_once(page):
+    page.ask("undo")
+    assert page.sent[-1]["note"] == "nothing to undo"
+    page.ask("clear", structure="liver")
+    assert page.state["note"] == page.sent[-1]["note"] == "cleared"
 
 
 def test_the_state_counts_voxels_and_millilitres(page, session):

@@ -6,7 +6,6 @@
 const FILL = 0.4;
 const REST_FILL = 0.25;
 const TICK_MS = 250;
-const LONG_MS = 10000;
 const HELP = "left click: inside; right or shift click: outside; drag: box; ctrl or middle drag: " +
   "cross-hair; wheel or page keys: scroll; arrow keys: cross-hair; enter: inside, minus or shift " +
   "enter: outside; b twice: corners of a box; ctrl z, ctrl y: undo, redo; 1 to 9: structure";
@@ -21,7 +20,7 @@ class Clicker extends Planes {
     this.prompts = [];
     this.active = "";
     this.paints = new Map();
-    this.error = this.message = "";
+    this.error = this.note = "";
     this.seconds = null;
     this.root.addEventListener("keydown", (event) => {
       const typing = event.target.matches("input:not([type=range]), select");
@@ -64,10 +63,10 @@ class Clicker extends Planes {
     this.tellStatus();
   }
 
-  done({ id, error }) {
+  done({ id, error, note }) {
     if (this.waiting.get(id).kind === "ready" && this.image) this.root.dataset.ready = "true";
     this.waiting.delete(id);
-    this.error = error;
+    Object.assign(this, { error, note });
     this.root.dataset.answered = this.asked - this.waiting.size;
   }
 
@@ -75,14 +74,15 @@ class Clicker extends Planes {
     this.structures = content.structures.map(([number, name, hex, voxels, ml]) =>
       ({ number, name, hex, voxels, ml, rgb: rgbOf(hex), bit: 2 ** (number - 1) }));
     this.prompts = content.prompts;
-    this.message = content.message;
+    this.note = content.note;
     this.seconds = content.seconds;
     const choosing = [...this.waiting.values()].some(({ kind }) => kind === "choose");
     if (!choosing) this.active = content.active;
     if (content.patch && this.image) this.apply(content.patch, buffers[0]);
     this.repaint();
     const asked = [...this.waiting.values()].find(({ kind }) => kind === "click" || kind === "box");
-    if (content.patch && asked) this.root.dataset.repaintMs = performance.now() - asked.sent;
+    if (!content.patch || !asked) return;
+    requestAnimationFrame(() => { this.root.dataset.repaintMs = performance.now() - asked.sent; });
   }
 
   apply({ number, low, high }, bits) {

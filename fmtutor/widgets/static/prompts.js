@@ -1,6 +1,8 @@
 // Buttons, structures, markers and the status line of the clicker. Follows planes.js.
 
 const SMALL = 5; // radius of a marker in CSS pixels
+const NO_ANSWER = "no answer from the kernel: wait if another cell is running, else run the cell again";
+const LOST = "; if the kernel has ended, run the cell again";
 const NEAR = 2; // slices from which a click still shows, hollow
 
 function button(parent, text, title, act) {
@@ -99,23 +101,20 @@ function drawBox(view, { plane, canvas }, pen, one, other, hex) {
 
 // One plain sentence: what the kernel is doing, what it refused, or what there is.
 function statusOf(view) {
-  const now = performance.now();
   const waits = [...view.waiting.values()];
-  if (waits.some(({ heard, since }) => !heard && now - since > 1000 * view.model.get("patience_s"))) {
-    return waits.some(({ heard }) => heard)
-      ? "working ..."
-      : "no answer from the kernel: wait if another cell is running, else run the cell again";
-  }
-  const longest = Math.max(0, ...waits.map(({ since }) => now - since));
+  const longest = Math.max(0, ...waits.map(({ since }) => performance.now() - since));
+  const heard = waits.some((wait) => wait.heard);
+  if (waits.length && !heard && longest > 1000 * view.model.get("patience_s")) return NO_ANSWER;
   if (waits.length) {
+    const tens = Math.floor(longest / 10000);
     const text = view.image ? "working ..." : "waiting for the volume ...";
-    return longest < LONG_MS ? text : `${text} ${Math.floor(longest / LONG_MS) * (LONG_MS / 1000)} s`;
+    return text + (tens ? ` ${tens}0 s` : "") + (tens > 5 ? LOST : "");
   }
+  if (view.error) return `refused: ${view.error}`;
   const chosen = view.structures.find(({ name }) => name === view.active);
   const clicks = view.prompts.filter(([n, kind]) => chosen && n === chosen.number && kind === "point");
   const found = chosen ? [`${chosen.name.replaceAll("_", " ")}: ${chosen.voxels} voxels`,
     `${chosen.ml.toFixed(1)} ml`, `${clicks.length} click${clicks.length === 1 ? "" : "s"}`] : [];
   if (view.seconds !== null) found.push(`last answer in ${view.seconds.toFixed(2)} s`);
-  if (view.error) return `refused: ${view.error}`;
-  return found.join(", ") + (view.message ? `. ${view.message}` : "");
+  return found.join(", ") + (view.note ? `. ${view.note}` : "");
 }
