@@ -11,7 +11,7 @@ PROFILE ?= quick
 # Workers of the tests. Each worker computes on one thread.
 JOBS ?= 2
 # What `make test` leaves to `make test-all`.
-MARKS ?= not slow and not browser and not network
+MARKS ?= not slow and not network
 COVERAGE_FLOOR ?= 85
 
 BIN := $(VENV)/bin
@@ -30,12 +30,12 @@ help: ## Show this list
 run: $(INSTALLED) samples ## Set up, then run every notebook (PROFILE=quick|gpu|paper): report in runs/
 	$(BIN)/fmtutor run --profile $(PROFILE)
 
-test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests and all notebooks (under 10 minutes)
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" \
+test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (under 10 minutes)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile -m "$(MARKS)" \
 	  --durations 10 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks
 
-test-all: $(INSTALLED_DEV) samples ## All tests: the slow, browser and network ones too
+test-all: $(INSTALLED_DEV) samples ## All tests: the slow ones and those that need a network too
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
 	  --durations 20 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from playwright.sync_api import sync_playwright
 
-from tests.widgets.lab import Lab
+from tests.widgets.lab import Lab, Planes
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 SETUP = """
 import numpy as np
@@ -34,41 +35,22 @@ def notebook(tmp_path):
     return path
 
 
-def _place(box, h: int, up: int, tall: int) -> dict[str, float]:
-    """Return the point of a canvas over voxel (h, up): both axes run to the left and upwards."""
-    return {
-        "x": (1 - (h + 0.5) / 40) * box["width"],
-        "y": (1 - (up + 0.5) / tall) * box["height"],
-    }
-
-
 def test_scrolling_and_clicking_reach_the_kernel(notebook, tmp_path, chromium_path):
-    playwright = pytest.importorskip("playwright.sync_api")
-    with Lab(tmp_path, notebook) as lab, playwright.sync_playwright() as driver:
+    with Lab(tmp_path, notebook) as lab, sync_playwright() as driver:
         page, requests = lab.open(driver, chromium_path)
         lab.run_all(page)
-        root = page.locator(".fmtutor-slices")
-        page.wait_for_selector(".fmtutor-slices[data-ready=true]", timeout=60_000)
-        axial = root.locator("canvas[data-plane=axial]")
-        coronal = root.locator("canvas[data-plane=coronal]")
-        axial.scroll_into_view_if_needed()
-        axial.hover()
-        page.mouse.wheel(0, -100)
-        page.mouse.wheel(0, -100)
-        page.wait_for_function(
-            "document.querySelector('.fmtutor-slices').dataset.voxel.endsWith(',12')"
-        )
+        planes = Planes(page, ".fmtutor-slices")
+        planes.scroll_to("axial", (0, 0, 12))
         lab.wait_for(page, "view.voxel == (20, 15, 12)")
-        box = axial.bounding_box()
-        axial.click(position=_place(box, 12, 8, 30))
+        planes.click("axial", (12, 8, 12))
         lab.wait_for(page, "len(view.clicks) == 1")
-        axial.click(position=_place(box, 31, 20, 30), button="right")
+        planes.click("axial", (31, 20, 12), button="right")
         lab.wait_for(page, "len(view.clicks) == 2")
-        coronal.click(position=_place(coronal.bounding_box(), 5, 17, 20), modifiers=["Shift"])
+        planes.click("coronal", (5, 20, 17), modifiers=["Shift"])
         lab.wait_for(page, "len(view.clicks) == 3")
         page.screenshot(path=str(tmp_path / "lab.png"))
         clicks = lab.evaluate("[(c.voxel, c.button, c.shift) for c in view.clicks]")
-        readout = root.inner_text()
+        readout = planes.root.inner_text()
     assert ast.literal_eval(clicks) == [
         ((12, 8, 12), "left", False),
         ((31, 20, 12), "right", False),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from playwright.sync_api import sync_playwright
 
 from fmtutor.widgets.clicker import COLOURS
 from tests.widgets.lab import Lab, Planes
@@ -76,14 +77,14 @@ def _bare(pixel) -> bool:
 
 
 def test_prompts_of_mouse_and_keyboard_are_answered_in_place(notebook, tmp_path, chromium_path):
-    playwright = pytest.importorskip("playwright.sync_api")
     cells = notebook(TILTED, "clicker", "annotate(session)")
-    with Lab(tmp_path, cells) as lab, playwright.sync_playwright() as driver:
+    with Lab(tmp_path, cells) as lab, sync_playwright() as driver:
         page, requests = lab.open(driver, chromium_path)
         lab.run_all(page)
         planes = Planes(page)
         _look_at_the_landmark(planes)
         _click_with_every_button(lab, planes)
+        _move_the_cross_hair(lab, planes)
         _draw_a_box(lab, planes)
         _work_by_keyboard_alone(lab, planes)
         _use_the_buttons(lab, planes)
@@ -126,6 +127,17 @@ def _click_with_every_button(lab: Lab, planes: Planes) -> None:
         assert _painted(pixel) if inside else _bare(pixel)
     assert planes.status().startswith("liver: ")
     assert "3 clicks" in planes.status()
+
+
+def _move_the_cross_hair(lab: Lab, planes: Planes) -> None:
+    for voxel, how in (
+        ((9, 21, 8), {"modifiers": ["Control"]}),
+        ((30, 9, 8), {"button": "middle"}),
+    ):
+        planes.click("axial", voxel, **how)
+        planes.wait(lambda at=voxel: planes.data("voxel") == "{},{},{}".format(*at), "the move")
+    assert planes.data("waiting") == "0"
+    assert lab.evaluate("len(told())") == "3"
 
 
 def _draw_a_box(lab: Lab, planes: Planes) -> None:
@@ -193,9 +205,8 @@ def _use_the_buttons(lab: Lab, planes: Planes) -> None:
 
 
 def test_a_saved_notebook_opens_again_and_a_lost_kernel_is_told(notebook, tmp_path, chromium_path):
-    playwright = pytest.importorskip("playwright.sync_api")
     path = notebook(LARGE, "clicker")
-    with Lab(tmp_path, path) as lab, playwright.sync_playwright() as driver:
+    with Lab(tmp_path, path) as lab, sync_playwright() as driver:
         page, _ = lab.open(driver, chromium_path, scale=2)
         lab.run_all(page)
         planes = Planes(page)

@@ -52,7 +52,6 @@ class Planes {
     });
     const row = element("div", this.root, { display: "flex", gap: "4px", background: "black" });
     this.views = PLANES.map((plane) => this.makeView(plane, row, help));
-    this.current = this.views[0];
     Object.assign(this, makeControls(this));
     this.readout = element("div", this.root, { fontFamily: "monospace", whiteSpace: "pre-wrap" },
                            "waiting for the volume");
@@ -101,7 +100,6 @@ class Planes {
     // JupyterLab opens its own menu unless the event stops here; the menu would eat what follows.
     const own = (event) => { event.preventDefault(); event.stopPropagation(); };
     canvas.addEventListener("contextmenu", own);
-    canvas.addEventListener("focus", () => { this.current = view; });
     canvas.addEventListener("wheel", (event) => {
       own(event);
       this.step(plane.axis, event.deltaY < 0 ? 1 : -1);
@@ -152,8 +150,9 @@ class Planes {
 
   moveTo(voxel) {
     this.voxel = voxel;
-    this.draw();
     this.share();
+    // A wheel turns faster than three planes are drawn: at most once a frame.
+    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); });
   }
 
   follow(voxel) {
