@@ -33,6 +33,7 @@ from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
 from fmtutor.engine.clicking import Plan, paid, rollout
 from fmtutor.engine.prediction import Prediction
+from fmtutor.engine.session import segment
 from fmtutor.losses.promptable import medical_loss
 from fmtutor.nets.heads import LinearHead
 from fmtutor.nets.prompt_channels import CHANNELS, prompt_channels
@@ -81,8 +82,8 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
         small = cls(
-            channels=(8, 16), convs=(1, 1), patch=(16, 16, 16), objects=2, steps=80,
-            lr=1e-2, plan=Plan(rounds=(1, 2), gradient="last"),
+            channels=(8, 16, 16), convs=(1, 1, 1), patch=(16, 16, 16), objects=2, steps=80, lr=1e-2,
+            plan=Plan(rounds=(1, 2), simulators=("centre", "uniform"), gradient="last"),
         )  # fmt: skip
         return replace(small, **{"warmup_steps": 0, **changes})
 
@@ -192,8 +193,6 @@ def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
     Raises:
         ValueError: The ask has another part, none of these, or lies outside of the volume.
     """
-    from fmtutor.engine.session import segment
-
     return segment(model, case, ask, system=CARD.name)
 
 
