@@ -16,6 +16,7 @@ from fmtutor.core.prompts import Answer, Prompts
 from fmtutor.core.tables import lookup
 from fmtutor.nets.mask_decoder import MaskDecoder
 from fmtutor.nets.prompt_encoder import PromptEncoder
+from fmtutor.nets.two_way import match_places
 from fmtutor.nets.vit import ImageEncoder, Map
 
 SAM_MEAN, SAM_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -67,6 +68,9 @@ class Shape:
     """Image axis behind each component of a click; SAM's x comes first: (1, 0)."""
     dense_axes: tuple[int, ...] | None = None
     """The same for the tokens; in SAM-Med3D (1, 0, 2), although its clicks have (0, 1, 2)."""
+    matched: float = 0.0
+    """Sharpness with which click and image find each other at the start of a training from scratch,
+    see `fmtutor.nets.two_way.match_places`; 0 leaves it to chance, as published."""
     intensity: str = "unit"
     """What the encoder sees of an image in [0, 1]: a key of `INTENSITY`."""
 
@@ -132,6 +136,8 @@ class Sam(nn.Module):
             quality_hidden=shape.quality_hidden,
             details=tuple(reversed(shape.stem[-2:])) if shape.details else (),
         )
+        if shape.matched:
+            match_places(self.mask_decoder.transformer, shape.matched)
 
     def embed(self, image: Map, *, plain: bool = False) -> Embedding:
         """Return the embedding of images (B, 1, *grid) in [0, 1]; the slow part, done once.
@@ -184,12 +190,15 @@ def as_sam(image: Map) -> Map:
 
 
 def as_zscore(image: Map) -> Map:
-    """Return the image less the mean over the spread of its voxels above 0 (SAM-Med3D)."""
+    """Return the image less the mean over the spread of its voxels above 0 (SAM-Med3D).
+
+    The spread is the estimate from a sample (one less in the count), as TorchIO's is.
+    """
     axes = tuple(range(1, image.dim()))
     inside = image > 0
-    count = inside.sum(axes, keepdim=True).clamp_min(1)
+    count = inside.sum(axes, keepdim=True).clamp_min(2)
     mean = (image * inside).sum(axes, keepdim=True) / count
-    spread = (((image - mean) ** 2 * inside).sum(axes, keepdim=True) / count).sqrt()
+    spread = (((image - mean) ** 2 * inside).sum(axes, keepdim=True) / (count - 1)).sqrt()
     return (image - mean) / spread.clamp_min(1e-6)
 
 

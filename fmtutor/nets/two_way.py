@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Rows = Float[Tensor, "B N E"]
+Cells = Float[Tensor, "B cells E"]
+Places = Float[Tensor, "#B cells E"]
 
 
 class CrossAttention(nn.Module):
@@ -32,7 +34,7 @@ class CrossAttention(nn.Module):
         self.v_proj = nn.Linear(features, width)
         self.out_proj = nn.Linear(width, features)
 
-    def forward(self, query: Rows, key: Rows, value: Rows) -> Rows:
+    def forward(self, query: Rows, key: Cells, value: Cells) -> Rows:
         """Return one row for each query."""
         q, k, v = self.q_proj(query), self.k_proj(key), self.v_proj(value)
         q, k, v = (rows.unflatten(-1, (self.heads, -1)).transpose(1, 2) for rows in (q, k, v))
@@ -74,7 +76,9 @@ class TwoWayLayer(nn.Module):
         self.cross_attn_image_to_token = CrossAttention(features, heads, width=features // 2)
         self.norm4 = nn.LayerNorm(features)
 
-    def forward(self, tokens: Rows, image: Rows, token_place: Rows, image_place: Rows) -> tuple:
+    def forward(
+        self, tokens: Rows, image: Cells, token_place: Rows, image_place: Places
+    ) -> tuple[Rows, Cells]:
         """Return tokens and image after the layer."""
         if self.first:
             tokens = self.self_attn(tokens, tokens, tokens)
@@ -109,7 +113,7 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = CrossAttention(features, heads, width=features // 2)
         self.norm_final_attn = nn.LayerNorm(features)
 
-    def forward(self, tokens: Rows, image: Rows, image_place: Rows) -> tuple[Rows, Rows]:
+    def forward(self, tokens: Rows, image: Cells, image_place: Places) -> tuple[Rows, Cells]:
         """Return tokens (B, N, E) and image (B, cells, E) after all layers.
 
         Args:
@@ -122,3 +126,26 @@ class TwoWayTransformer(nn.Module):
             tokens, image = layer(tokens, image, token_place, image_place)
         read = self.final_attn_token_to_image(tokens + token_place, image + image_place, image)
         return self.norm_final_attn(tokens + read), image
+
+
+@torch.no_grad()
+def match_places(transformer: TwoWayTransformer, sharpness: float) -> None:
+    """Let tokens and image find each other by place from the first step on.
+
+    Queries and keys of the attentions between tokens and image get the same random projection, so
+    that a click's logit is highest at its own place, where the Fourier features agree. Left to
+    chance the two projections agree nowhere, and a network from scratch spends its first hundreds
+    of steps on finding out what a click is. The published SAM starts by chance.
+
+    Args:
+        transformer: Changed in place; only its initial weights are.
+        sharpness: Factor on both projections.
+    """
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]  # type: ignore[list-item]
+    for attention in attentions:
+        attention.q_proj.weight.mul_(sharpness)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+        attention.q_proj.bias.zero_()
+        attention.k_proj.bias.zero_()

@@ -64,7 +64,7 @@ class Config:
     """Images of a step."""
     plan: Plan = field(default_factory=lambda: Plan(box=0.15, gradient="last"))
     """The conversation of a step."""
-    steps: int = 3500
+    steps: int = 2600
     """Optimiser steps."""
     warmup_steps: int = 100
     """Steps in which the learning rate rises."""
