@@ -168,7 +168,7 @@ class Planes:
 
     def __init__(self, page: Any, selector: str = ".fmtutor-clicker") -> None:
         self.page, self.root = page, page.locator(selector).first
-        self.root.and_(page.locator("[data-ready=true]")).wait_for(timeout=ANSWER_S * 1000)
+        self.root.and_(page.locator("[data-ready=true]")).wait_for(timeout=PATIENCE_S * 1000)
         self.shape = tuple(map(int, self.data("shape").split(",")))
 
     def data(self, name: str) -> str:

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from fmtutor.data.cases import Case
+from fmtutor.engine.session import Session
 from fmtutor.widgets.clicker import COLOURS, MAX_STRUCTURES, annotate
+from tests.engine.promptable_network import NearAndAlike
 from tests.widgets.fake_session import FakeSession, Point
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -246,3 +248,29 @@ def test_more_structures_than_the_page_can_show_are_refused(case, monkeypatch):
     assert "at most 31 structures" in page.ask("add", name="one more")
     with pytest.raises(ValueError, match="at most 31 structures"):
         annotate(FakeSession(case, [*names, "one more"]))
+
+
+def test_a_session_of_a_network_is_shown_and_driven(monkeypatch):
+    image = np.full(SHAPE, -100.0, np.float32)
+    image[8:14, 8:14, 4:9] = 150.0
+    case = Case(name="block", image=image, affine=np.diag([3.0, 3.0, 3.0, 1.0]))
+    session = Session(
+        NearAndAlike(), case, structures=("a", "b"), roi="first_click", spacing_mm=3.0
+    )
+    page = Page(annotate(session), monkeypatch)
+    page.ask("ready")
+    assert page.click([10, 10, 6], structure="a") == ""
+    page.ask("box", low=[8, 8, 4], high=[13, 13, 8], structure="b")
+    assert page.masks[1].any()
+    for number, name in enumerate("ab", 1):
+        assert np.array_equal(page.masks[number], session.mask(name))
+    session.clear()
+    assert not page.masks[1].any()
+    page.ask("undo")
+    for number, name in enumerate("ab", 1):
+        assert np.array_equal(page.masks[number], session.mask(name))
+    assert [kind for _, kind, *_ in page.state["prompts"]] == ["point", "box"]
+    assert "inside the volume" in page.click([99, 0, 0], structure="a")
+    assert page.ask("add", name="c") == ""
+    assert session.active == "c"
+    assert annotate(session).picture().startswith(b"\x89PNG")
