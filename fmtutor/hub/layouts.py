@@ -4,6 +4,7 @@ An entry (`fmtutor.hub.entry.Published`) says how our names read in the file. Fr
 loader knows every tensor that a file must hold, so that one comparison of names and shapes decides.
 """
 
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -25,8 +26,12 @@ SUPREM = "https://huggingface.co/MrGiovanni/SuPreM"
 
 
 @cache
-def slots_of(name: str) -> dict[str, Slot]:
+def slots_of(name: str, *, converted: bool = False) -> dict[str, Slot]:
     """Return `slots` of a published checkpoint, from a module without values where that is built.
+
+    Args:
+        name: One of `PUBLISHED`.
+        converted: Of the file that `fmtutor.hub.convert` makes, under our names.
 
     Raises:
         ValueError: There is no such name.
@@ -37,7 +42,7 @@ def slots_of(name: str) -> dict[str, Slot]:
             module = entry.build()
     except (RuntimeError, NotImplementedError):  # MONAI's Swin UNETR reads numbers as it is built
         module = entry.build()
-    return slots(entry, module)
+    return slots(replace(entry, names=(), unit_axes=()) if converted else entry, module)
 
 
 def _medicalnet(depth: int) -> Published:

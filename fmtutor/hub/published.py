@@ -8,7 +8,7 @@ code. Nothing is downloaded here; the reader fetches a file under its authors' l
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fmtutor.core.tables import lookup
-from fmtutor.hub.entry import Published, slots
-from fmtutor.hub.layouts import PUBLISHED
+from fmtutor.hub.entry import Published
+from fmtutor.hub.layouts import PUBLISHED, slots_of
 from fmtutor.hub.report import Report, compare
 from fmtutor.hub.stand_ins import stepping_over
 
@@ -70,9 +70,10 @@ def load(name: str, path: str | Path) -> nn.Module:
     Example:
         >>> encoder = load("medicalnet-10", "resnet_10.pth")  # doctest: +SKIP
     """
-    module, found, report = _matched(name, path)
+    found, report = _matched(name, path)
     if not report.ok:
         raise ValueError(f"{report.text(most=20)}\nGet the file from {PUBLISHED[name].source}.")
+    module = PUBLISHED[name].build()
     own = module.state_dict()  # stands in for step counters alone: nothing else may be missing
     arrived = {ours: found[key].reshape(own[ours].shape) for key, ours in report.names.items()}
     module.load_state_dict(own | arrived)
@@ -86,30 +87,27 @@ def check(name: str, path: str | Path) -> Report:
         FileNotFoundError: There is no such file.
         ValueError: The name is unknown, or the file is no checkpoint of tensors.
     """
-    return _matched(name, path)[2]
+    return _matched(name, path)[1]
 
 
-def _matched(name: str, path: str | Path) -> tuple[nn.Module, dict[str, Tensor], Report]:
-    """Return our module, still random, the tensors of the file, and how they compare."""
+def _matched(name: str, path: str | Path) -> tuple[dict[str, Tensor], Report]:
+    """Return the tensors of the file, and how they compare with the layout."""
     entry = lookup(PUBLISHED, name, "published checkpoint")
     content = read(path, entry)
-    module = entry.build()
-    if content.converted == name:
-        entry, found = replace(entry, names=(), unit_axes=(), dropped=()), content.tensors
-    else:
-        found = named(content.tensors)
-    left_out = [key for key in found if key.startswith(entry.dropped)] if entry.dropped else []
+    converted = content.converted == name
+    found = content.tensors if converted else named(content.tensors)
+    dropped = () if converted else entry.dropped
+    left_out = [key for key in found if key.startswith(dropped)] if dropped else []
     found = {key: value for key, value in found.items() if key not in left_out}
-    expected = slots(entry, module)
     report = compare(
         name,
-        expected,
+        slots_of(name, converted=converted),
         found,
         file=Path(path).name,
         ignored=(*content.beside, *left_out),
         converted=content.converted,
     )
-    return module, found, report
+    return found, report
 
 
 def read(path: str | Path, entry: Published) -> Content:

@@ -87,12 +87,12 @@ class MaskDecoder(nn.Module):
 
     def forward(
         self,
-        embedding: Map,
-        place: Map,
+        embedding: Float[Tensor, "images E *tokens"],
+        place: Float[Tensor, "1 E *tokens"],
         sparse: Float[Tensor, "B N E"],
-        dense: Map,
+        dense: Float[Tensor, "B E *tokens"],
         *,
-        details: Sequence[Map] = (),
+        details: Sequence[Tensor] = (),
         candidates: bool = False,
     ) -> tuple[Float[Tensor, "B M *low"], Float[Tensor, "B M"]]:
         """Return mask logits, (B, M, *low) at four times the tokens' resolution, and their quality.
@@ -119,7 +119,7 @@ class MaskDecoder(nn.Module):
         masks = torch.einsum("nmc,nc...->nm...", weights, image)
         return masks, self.iou_head(tokens[:, 0])[:, kept]
 
-    def _upscaled(self, image: Map, details: Sequence[Map], times: int) -> Map:
+    def _upscaled(self, image: Map, details: Sequence[Tensor], times: int) -> Tensor:
         """Return the image at four times the resolution; details are projected once an image."""
         added = [
             layer(detail).repeat_interleave(times, 0)
@@ -134,6 +134,6 @@ class MaskDecoder(nn.Module):
         return functional.gelu(image)
 
 
-def _rows(x: Map) -> Float[Tensor, "B N E"]:
+def _rows(x: Map) -> Float[Tensor, "B cells C"]:
     """Return a map's cells as rows."""
     return x.flatten(2).transpose(1, 2)

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Queries = Float[Tensor, "B heads *grid e"]
-Tables = Sequence[Float[Tensor, "distances e"]]
+Tables = Sequence[Float[Tensor, "_ e"]]
 
 
 def by_distance(table: Tensor, queries: int, keys: int) -> Float[Tensor, "queries keys e"]:
@@ -86,13 +86,16 @@ def sammed3d_bias(q: Queries, tables: Tables, q_pad: Tensor) -> Tensor:
 
     For query (h, w, d) and key (a, b, c) it adds q(h, w, d) R0[h, c] + q(h, w, a) R1[w, c]
     + q(h, w, b) R2[b, c], where R[i, j] is a table's row for the distance i - j. The published
-    weights learnt with it. It has a meaning on cubes only.
+    weights learnt with it. It has a meaning on cubes only; of a window that the grid's end cuts
+    short, a third index beyond the real tokens reads the query of a padded one.
     """
-    first, second, third = _sammed3d_terms(q, tables, q)
+    height, width, depth = q.shape[2:-1]
+    full = _filled_up(q, q_pad, max(height, width, depth))
+    first, second, third = _sammed3d_terms(q, tables, full)
     return (
-        first[:, :, :, :, :, None, None, :]
-        + second[:, :, :, :, None, :, None, :]
-        + third[:, :, :, :, None, None, :, :]
+        first[..., :depth][:, :, :, :, :, None, None, :]
+        + second[..., :height, :depth][:, :, :, :, None, :, None, :]
+        + third[..., :width, :depth][:, :, :, :, None, None, :, :]
     )
 
 
@@ -102,10 +105,8 @@ def sammed3d_log_mass(q: Queries, tables: Tables, q_pad: Tensor, window: Sequenc
     All terms share the key's column c; given c the rest is a product over a and b. A term reads
     the query at (h, w, a), which for a outside of the image is the padded query itself.
     """
-    lead, (height, width, depth) = q.shape[:2], q.shape[2:-1]
-    pad = q_pad.view(1, lead[1], 1, 1, 1, -1)
-    full = torch.cat([q, pad.expand(*lead, height, width, window[2] - depth, -1)], -2)
-    first, second, third = _sammed3d_terms(q, tables, full)
+    height, width, depth = q.shape[2:-1]
+    first, second, third = _sammed3d_terms(q, tables, _filled_up(q, q_pad, window[2]))
     whole_a, whole_b = second.logsumexp(-2), third.logsumexp(-2)  # (B, heads, h, w, c)
     in_a = second[..., :height, :].logsumexp(-2)
     out_a, out_b = second[..., height:, :].logsumexp(-2), third[..., width:, :].logsumexp(-2)
@@ -115,7 +116,13 @@ def sammed3d_log_mass(q: Queries, tables: Tables, q_pad: Tensor, window: Sequenc
     return (first + column.unsqueeze(-2)).logsumexp(-1)
 
 
-def _sammed3d_terms(q: Queries, tables: Tables, full: Queries) -> tuple[Tensor, Tensor, Tensor]:
+def _filled_up(q: Queries, q_pad: Tensor, size: int) -> Tensor:
+    """Return the queries and padded ones behind them, ``size`` in all along the last axis."""
+    pad = q_pad.view(1, q.shape[1], 1, 1, 1, -1)
+    return torch.cat([q, pad.expand(*q.shape[:4], size - q.shape[-2], -1)], -2)
+
+
+def _sammed3d_terms(q: Queries, tables: Tables, full: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the three terms over key columns c: (.., h, w, d, c), (.., h, w, a, c), (.., b, c)."""
     height, width, _ = q.shape[2:-1]
     size = full.shape[-2]

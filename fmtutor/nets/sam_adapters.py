@@ -72,14 +72,15 @@ def add_gated_adapters(encoder: ImageEncoder) -> list[GatedAdapter]:
         ValueError: A block has something beside its perceptron already.
     """
     dims = len(encoder.patch_embed.kernel_size)
-    adapters = []
-    for number, module in enumerate(encoder.blocks):
-        block = cast(Block, module)
+    blocks = [cast(Block, block) for block in encoder.blocks]
+    for number, block in enumerate(blocks):
         if block.beside is not None:
             raise ValueError(
                 f"one adapter fits beside a perceptron, and block {number} has "
                 f"{type(block.beside).__name__}; build a new encoder."
             )
+    adapters = []
+    for block in blocks:
         adapter = GatedAdapter(block.norm1.normalized_shape[0], dims)
         block.beside = adapter
         adapters.append(adapter)

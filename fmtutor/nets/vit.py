@@ -154,7 +154,9 @@ class ImageEncoder(nn.Module):
             ChannelNorm(out_features),
         )
 
-    def forward(self, image: Map, *, plain: bool = False) -> tuple[Map, list[Map]]:
+    def forward(
+        self, image: Map, *, plain: bool = False
+    ) -> tuple[Float[Tensor, "B E *tokens"], list[Tensor]]:
         """Return the embedding (B, E, *tokens) and the maps of the stem, finest first.
 
         Args:

@@ -17,13 +17,18 @@ SEED = 0
 COUNT = 64
 """Output values that a golden file keeps."""
 PREFIXES = ("module.", "backbone.")
+VECTORS = (
+    "pos_embed", "not_a_point_embed", "no_mask_embed", "iou_token", "mask_tokens",
+    "gaussian_matrix",
+)  # fmt: skip
+"""Published names, in part, of tensors that are added or multiplied as they are: SAM's."""
 
 
 def drawn(name: str, shape: Sequence[int]) -> Tensor:
     """Return the float32 tensor of a published name.
 
-    Norm weights lie in 0.9 to 1.1, biases in ±0.1, text vectors in ±1.7; any other is uniform with
-    the variance 1 / (inputs per output).
+    Norm weights lie in 0.9 to 1.1, biases in ±0.1, text vectors and SAM's `VECTORS` in ±1.7; any
+    other is uniform with the variance 1 / (inputs per output).
     """
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
@@ -33,7 +38,7 @@ def drawn(name: str, shape: Sequence[int]) -> Tensor:
         values = 1 + np.float32(0.1) * values
     elif len(shape) == 1:
         values = np.float32(0.1) * values
-    elif "embedding" in name:
+    elif "embedding" in name or any(part in name for part in VECTORS):
         values = np.float32(1.7) * values
     else:
         values = np.float32((3 * shape[0] / np.prod(shape)) ** 0.5) * values
