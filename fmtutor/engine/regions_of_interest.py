@@ -163,17 +163,18 @@ def resample(
     The same hat as `fmtutor.data.resampling.resample_case`. Half a voxel beyond the outermost
     centres takes the edge value, further out ``fill``; a lattice's own voxels come back exactly.
     """
-    beyond = []
-    for axis in range(3):
+    beyond = {}
+    shrinks = np.prod(target.shape) < values.numel()
+    for axis in (0, 1, 2) if shrinks else (2, 1, 0):  # H, whose slabs lie whole, where most is done
         matrix, outside = _weights(source, target, axis)
-        beyond.append(torch.from_numpy(outside.nonzero()[0]))
+        beyond[axis] = torch.from_numpy(outside.nonzero()[0])
         used = np.flatnonzero(matrix.any(0))
         first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
         part = values.narrow(axis, int(first), int(last - first)).movedim(axis, 0)
         weights = torch.from_numpy(matrix[:, first:last])
         out = (weights @ part.reshape(len(part), -1)).reshape(-1, *part.shape[1:])
         values = out.movedim(0, axis)
-    for axis, rows in enumerate(beyond):
+    for axis, rows in beyond.items():
         values.index_fill_(axis, rows, fill)
     return values.contiguous()
 

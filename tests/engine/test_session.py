@@ -1,10 +1,17 @@
+from dataclasses import replace
+
+import nibabel as nib
 import numpy as np
 import pytest
 
 from fmtutor.core.ask import Boxes, Clicks, PreviousMask, Scribbles, Support
+from fmtutor.core.geometry import Grid
 from fmtutor.data.cases import Case
+from fmtutor.data.dicom import read_dicom
+from fmtutor.data.dicom_seg import read_dicom_seg
 from fmtutor.engine.regions_of_interest import label_centre
 from fmtutor.engine.session import Session, segment
+from tests.data.dicom_series import write_series
 from tests.engine.promptable_network import NearAndAlike
 
 EYE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -294,6 +301,30 @@ def test_a_clinical_spacing_is_mapped_there_and_back():
     session.click((60, 60, 10))
     mask, truth = session.mask(), _truth(case)
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.95
+
+
+def test_masks_are_saved_on_the_files_own_grid(tmp_path):
+    affine = np.array([[0, -3.0, 0, 9], [0, 0, -3.0, 4], [3.0, 0, 0, 1], [0, 0, 0, 1]])
+    native = Grid((12, 40, 40), affine)
+    ras = native.to_ras()
+    case = replace(_case(ras.shape, affine=ras.affine), native=native)
+    session = Session(NearAndAlike(), case, structures=("spleen",), roi="first_click")
+    session.click((10, 10, 6))
+    session.save(tmp_path / "out.nii.gz")
+    image = nib.load(tmp_path / "out.nii.gz")
+    assert image.shape == native.shape
+    stored = np.asarray(image.dataobj) > 0
+    assert np.array_equal(native.array_to_ras(stored), session.mask())
+
+
+def test_masks_are_saved_as_dicom_seg(tmp_path):
+    write_series(series := tmp_path / "series")
+    case = read_dicom(series)
+    session = Session(NearAndAlike(), case, structures=("spleen", "liver"), roi="first_click")
+    session.click(tuple(size // 2 for size in case.image.shape))
+    session.save(tmp_path / "out.dcm", series=series)
+    back = read_dicom_seg(tmp_path / "out.dcm", case)
+    assert np.array_equal(back.mask("spleen"), session.mask("spleen"))
 
 
 def test_segment_answers_clicks_one_by_one(network):
