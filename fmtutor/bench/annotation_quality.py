@@ -136,6 +136,7 @@ def moved(
     spacing_mm: Sequence[float],
     *,
     direction: Float[np.ndarray, "H W D"] | float = 1.0,
+    keep_volume: bool = False,
     most_mm: float = 40.0,
 ) -> Mask:
     """Return the truth with its border moved until Dice is about ``dice_wanted``.
@@ -149,15 +150,27 @@ def moved(
         dice_wanted: In (0, 1).
         spacing_mm: Voxel edges along H, W, D.
         direction: One number, or one a voxel.
+        keep_volume: Keep the number of voxels: where a border moves both ways, what is gained
+            outside is more than what is lost inside, as spheres grow.
         most_mm: The largest amount tried.
     """
-    depth = _signed(truth, spacing_mm)
+    depth, size = _signed(truth, spacing_mm), int(truth.sum())
+    # Whole layers of voxels lie at one distance; what their neighbours say puts them in an order,
+    # so that the border moves by less than a layer.
+    order = ndimage.gaussian_filter(truth.astype(float), 1.0) - 0.5
+    depth = depth + float(np.mean(spacing_mm)) * order
+
+    def by(amount: float) -> Mask:
+        value = depth + amount * direction
+        if not keep_volume:
+            return value > 0
+        return value >= np.partition(value.ravel(), -size)[-size]
+
     low, high = 0.0, most_mm
     for _ in range(12):
         middle = (low + high) / 2
-        now = depth + middle * direction > 0
-        low, high = (middle, high) if dice(now, truth) > dice_wanted else (low, middle)
-    return depth + (low + high) / 2 * direction > 0
+        low, high = (middle, high) if dice(by(middle), truth) > dice_wanted else (low, middle)
+    return by((low + high) / 2)
 
 
 def smooth_noise(

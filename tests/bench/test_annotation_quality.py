@@ -43,7 +43,7 @@ def test_chance_is_individual_and_a_vote_removes_much_of_it():
     rng = rng_of("test", "individual")
     crowd = [
         quality.moved(
-            BALL, 0.85, SPACING,
+            BALL, 0.85, SPACING, keep_volume=True,
             direction=quality.smooth_noise(BALL.shape, rng, sigma_mm=9.0, spacing_mm=SPACING),
         )
         for _ in range(9)
@@ -83,3 +83,14 @@ def test_numbers_of_one_mask_and_of_pairs():
     assert quality.agreement({"a": BALL, "b": BALL, "c": half}) == pytest.approx(
         (1 + 2 * dice(BALL, half)) / 3
     )
+
+
+def test_a_border_moved_both_ways_keeps_its_volume_if_that_is_wanted():
+    noise = quality.smooth_noise(BALL.shape, rng_of("both"), sigma_mm=9.0, spacing_mm=SPACING)
+    free, kept = (
+        quality.moved(BALL, 0.75, SPACING, direction=noise, keep_volume=keep)
+        for keep in (False, True)
+    )
+    assert kept.sum() == BALL.sum()
+    assert free.sum() != BALL.sum()
+    assert dice(kept, BALL) == pytest.approx(0.75, abs=0.05)

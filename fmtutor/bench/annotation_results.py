@@ -1,0 +1,194 @@
+"""Scores of annotation and active choice as tables and sentences, from committed files alone.
+
+Files are those of benchmarks/annotation. A file that is not there gives an empty table, and a
+sentence that says so. Means and intervals are taken over what may be counted: annotated volumes,
+seeds of a training, orders of a data set.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fmtutor.core.files import read_json
+from fmtutor.core.tables import lookup
+from fmtutor.engine.metrics import Interval, bootstrap_mean
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "crowd": ("case", "structure", "person", "skill", "clicks", "seconds", "outlined_s",
+              "break_even_s", "by_click", "dice", "volume_ratio", "bias_mm"),
+    "agreement": ("case", "structure", "skill", "people", "pairwise_dice", "dice", "bias_mm",
+                  "shared_mm", "individual_mm"),
+    "training": ("labels", "seed", "tests", "case", "structure", "dice", "volume_ratio", "bias_mm"),
+    "labels": ("labels", "case", "structure", "dice", "volume_ratio", "bias_mm"),
+    "volumes": ("choice", "seed", "round", "volumes", "tests", "case", "structure", "dice"),
+    "clicks": ("case", "structure", "choice", "dice"),
+    "context": ("structure", "axis", "seed", "start", "image", "clicks", "before", "dice"),
+}  # fmt: skip
+"""Result file to the columns that are read of it."""
+COMMAND = "python benchmarks/annotation/run.py"
+"""What makes the files."""
+LABELS = {
+    "true": "true masks",
+    "expert": "an expert's clicks",
+    "novice": "a novice's clicks",
+    "vote": "vote of three novices",
+    "rough": "rough, Dice of novice",
+    "grown": "grown, Dice of novice",
+}
+"""Label set to its name in figures."""
+SKILLS = ("expert", "trained", "novice")
+
+
+def results_frame(folder: Path, name: str) -> pd.DataFrame:
+    """Return the rows of a result file; an empty table with its columns where there is none.
+
+    Args:
+        folder: The ``results`` of benchmarks/annotation.
+        name: A key of `COLUMNS`.
+
+    Raises:
+        ValueError: There is no such question, or the file lacks a column.
+    """
+    columns = lookup(COLUMNS, name, "result of annotation")
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return pd.DataFrame(columns=list(columns))
+    frame = pd.DataFrame(read_json(path)["rows"])
+    if lacking := [column for column in columns if column not in frame]:
+        raise ValueError(f"{path.name} must have the columns {columns}, lacks {lacking}; {COMMAND}")
+    return frame
+
+
+def made_by(folder: Path, name: str) -> str:
+    """Return in words what a result file was made with; says so where there is none."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return f"no results yet: {COMMAND}"
+    values = read_json(path)
+    weights = ", ".join(values.get("models", {}))
+    return f"{len(values['rows'])} rows of {weights or 'no shipped model'} by `{COMMAND}`"
+
+
+def crowd_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return means of masks for each skill: Dice, border, volume, clicks, minutes, share saved."""
+    if frame.empty:
+        return pd.DataFrame()
+    groups = frame.groupby("skill", sort=False)
+    table = groups[["dice", "bias_mm", "volume_ratio", "clicks"]].mean()
+    table["minutes"] = groups["seconds"].mean() / 60
+    table["outlined, minutes"] = groups["outlined_s"].mean() / 60
+    table["saved"] = 1 - groups["seconds"].sum() / groups["outlined_s"].sum()
+    table["break-even s a click"] = groups["break_even_s"].median()
+    return table
+
+
+def agreement_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each skill, agreement with each other and with the truth, and the border's parts.
+
+    Parts in mm are root mean squares over structures, as they add up in squares.
+    """
+    if frame.empty:
+        return pd.DataFrame()
+    groups = frame.groupby("skill", sort=False)
+    table = groups[["pairwise_dice", "dice", "bias_mm"]].mean()
+    for part in ("shared_mm", "individual_mm"):
+        table[part] = groups[part].apply(lambda values: float(np.sqrt((values**2).mean())))
+    squares = table[["shared_mm", "individual_mm"]] ** 2
+    table["shared part"] = squares["shared_mm"] / squares.sum(axis=1)
+    return table
+
+
+def case_means(frame: pd.DataFrame, by: Sequence[str], value: str = "dice") -> pd.Series:
+    """Return the mean over structures and seeds of each case within each group of ``by``."""
+    return frame.groupby([*by, "case"], sort=False)[value].mean()
+
+
+def training_table(frame: pd.DataFrame, tests: str) -> pd.DataFrame:
+    """Return for each label set Dice on a test set with its interval over cases, and the border."""
+    rows: dict[str, dict[str, Any]] = {}
+    part = frame[frame["tests"] == tests] if len(frame) else frame
+    for labels in (name for name in LABELS if len(part) and name in set(part["labels"])):
+        mine = part[part["labels"] == labels]
+        found = bootstrap_mean(case_means(mine, []).tolist(), 0)
+        seeds = mine.groupby("seed")["dice"].mean()
+        rows[labels] = {
+            "dice": found.mean, "low": found.low, "high": found.high, "seeds": len(seeds),
+            "spread of seeds": float(seeds.std(ddof=1)) if len(seeds) > 1 else float("nan"),
+            "bias_mm": mine["bias_mm"].astype(float).mean(),
+            "volume_ratio": mine["volume_ratio"].mean(),
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def lost(frame: pd.DataFrame, tests: str, labels: str, against: str = "true") -> Interval:
+    """Return Dice with some labels minus Dice with others, paired by case, with its interval.
+
+    Raises:
+        ValueError: They share no case.
+    """
+    part = frame[frame["tests"] == tests]
+    sides = [case_means(part[part["labels"] == name], []) for name in (labels, against)]
+    return bootstrap_mean((sides[0] - sides[1]).dropna().tolist(), 0)
+
+
+def lost_sentences(frame: pd.DataFrame, tests: str) -> list[str]:
+    """Say for each label set what it costs against the true masks, and if that is told apart."""
+    if frame.empty:
+        return [f"No results yet: {COMMAND}"]
+    names = [name for name in LABELS if name != "true" and name in set(frame["labels"])]
+    return [f"{LABELS[name]:24s} {signed(lost(frame, tests, name))}" for name in names]
+
+
+def signed(found: Interval) -> str:
+    """Return a difference in words: value, interval, cases, and whether it differs from zero."""
+    apart = "" if found.low > 0 or found.high < 0 else "; not told apart from zero"
+    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {found.count} cases{apart})"
+
+
+def choice_gains(frame: pd.DataFrame, tests: str) -> dict[str, Interval]:
+    """Return, for each choice but random, Dice minus random's, paired by seed, round and case."""
+    part = frame[(frame["tests"] == tests) & (frame["round"] > 0)] if len(frame) else frame
+    if part.empty:
+        return {}
+    table = part.groupby(["choice", "seed", "round", "case"])["dice"].mean().unstack("choice")
+    gains = {}
+    for name in (column for column in table if column != "random"):
+        difference = (table[name] - table["random"]).groupby("case").mean()
+        gains[str(name)] = bootstrap_mean(difference.dropna().tolist(), 0)
+    return gains
+
+
+def click_curves(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean Dice after each click (rows) for each choice (columns)."""
+    if frame.empty:
+        return pd.DataFrame()
+    curves = {
+        str(choice): np.mean(np.stack(part["dice"].map(np.asarray).tolist()), 0)
+        for choice, part in frame.groupby("choice", sort=False)
+    }
+    table = pd.DataFrame(curves)
+    table.index = pd.RangeIndex(1, len(table) + 1, name="click")
+    return table
+
+
+def context_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return for each start: clicks an image, early and late, and Dice before the first click.
+
+    Early are the first third of the images, late the last third.
+    """
+    if frame.empty:
+        return pd.DataFrame()
+    last = int(frame["image"].max())
+    early, late = frame["image"] <= last / 3, frame["image"] > 2 * last / 3
+    groups = frame.groupby("start", sort=False)
+    return pd.DataFrame({
+        "clicks": groups["clicks"].mean(),
+        "early": frame[early].groupby("start")["clicks"].mean(),
+        "late": frame[late].groupby("start")["clicks"].mean(),
+        "Dice before": groups["before"].mean(),
+        "no click needed": groups["clicks"].apply(lambda clicks: float((clicks == 0).mean())),
+        "never reached": groups["dice"].apply(lambda dice: float((dice < 0.9).mean())),
+    }).loc[list(dict.fromkeys(frame["start"]))]  # fmt: skip
