@@ -6,11 +6,15 @@ last asked, so that tests of sessions can see what reached the network.
 
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fmtutor.core.prompts import INSIDE, NOTHING, Answer, Prompts
+from fmtutor.data.cases import Case
+
+EYE = np.diag([3.0, 3.0, 3.0, 1.0])
 
 
 class NearAndAlike(nn.Module):
@@ -65,3 +69,11 @@ class NearAndAlike(nn.Module):
 
 def _mode(grid):
     return "trilinear" if len(grid) == 3 else "bilinear"
+
+
+def ball_case(shape=(40, 40, 12), *, ball=(10, 10, 6), radius=4.0, affine=EYE):
+    """Return a case of one bright ball."""
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    image = np.full(shape, -100.0, np.float32)
+    image[np.linalg.norm(places - ball, axis=-1) <= radius] = 150.0
+    return Case(name="ball", image=image, affine=affine)
