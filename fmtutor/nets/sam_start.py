@@ -15,7 +15,7 @@ from torch.nn import functional
 
 Base = nn.Module | Mapping[str, Tensor]
 """A general SAM, or its state."""
-PLACES, TABLES = "*pos_embed", "*.attn.relative.*"
+PLACES, TABLES = "*pos_embed", "*attn.relative.*"
 
 
 def state_of(base: Base) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ def fitted(name: str, value: Tensor, like: Tensor) -> Tensor:
         return value
     if fnmatchcase(name, PLACES) and value.dim() == 4:
         places = value.movedim(-1, 1).float()
-        sized = functional.interpolate(places, like.shape[1:-1], mode="bilinear", antialias=True)
+        sized = functional.interpolate(places, like.shape[1:-1], mode="bilinear")
         return sized.movedim(1, -1)
     return fitted_table(value, len(like)) if fnmatchcase(name, TABLES) else value
 
