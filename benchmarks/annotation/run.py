@@ -1,6 +1,6 @@
 """What do annotations cost when a crowd clicks, what are they worth, and what to annotate next?
 
-    python benchmarks/annotation/run.py            # all questions: about 20 minutes on one core
+    python benchmarks/annotation/run.py            # all questions: about 25 minutes on one core
     python benchmarks/annotation/run.py --short    # a taste of each, results not kept
     python benchmarks/annotation/run.py --only clicks context
 
@@ -59,11 +59,11 @@ class Size:
     """Volumes that are annotated, and that networks learn from."""
     clicks: int = 5
     """Budget of a person for a structure."""
-    agree: int = 4
+    agree: int = 3
     """Of the volumes, how many are annotated by three people of each skill."""
     seeds: int = 3
     """Trainings of each label set, and starts of active learning."""
-    tests: int = 6
+    tests: int = 4
     """Patients of each centre that networks are scored on."""
     pool: int = 16
     """Volumes to choose from."""
@@ -75,9 +75,9 @@ class Size:
     """Data sets, each of one structure."""
     orders: int = 2
     """Orders in which the slices come."""
-    steps: int = 200
+    steps: int = 500
     """Optimiser steps of a training on a label set."""
-    round_steps: int = 120
+    round_steps: int = 250
     """Those of a round of active learning."""
 
 

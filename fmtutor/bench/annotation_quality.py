@@ -8,7 +8,7 @@ point x of the truth's border, annotator r has moved it by d_r(x) millimetres, o
 ==============  =================================================================================
 number          from d_r(x)
 ==============  =================================================================================
-`bias_mm`       its mean over x: the whole mask is too generous, or too tight
+`bias_mm`       its mean: the whole mask is too generous, or too tight (`border_bias_mm`)
 `shared_mm`     root mean square over x of the annotators' mean: what they all do at that place
 `individual_mm` root mean square of what is left: differs from one annotator to the next
 ==============  =================================================================================
@@ -40,7 +40,7 @@ class Borders:
     """What became of the truth's border, over all annotators of one structure."""
 
     bias_mm: float
-    """Mean over annotators and border points."""
+    """Mean over annotators of `border_bias_mm`."""
     shared_mm: float
     """Root mean square of what all annotators have in common at a point, the bias included."""
     individual_mm: float
@@ -74,6 +74,17 @@ def border_shift_mm(
     return (_signed(mask, spacing_mm) - _signed(truth, spacing_mm))[surface]
 
 
+def border_bias_mm(mask: Mask, truth: Mask, spacing_mm: Sequence[float]) -> float:
+    """Return the mean shift of a border, outwards positive, seen from both surfaces in equal parts.
+
+    From the truth's surface alone a part that was missed would count by its depth, and a part that
+    was added far away not at all.
+    """
+    there = border_shift_mm(mask, truth, spacing_mm).mean()
+    back = border_shift_mm(truth, mask, spacing_mm).mean()
+    return float(there - back) / 2
+
+
 def borders(masks: Sequence[Mask], truth: Mask, spacing_mm: Sequence[float]) -> Borders:
     """Split what happened to a border into what annotators share and what is each one's own.
 
@@ -94,7 +105,7 @@ def borders(masks: Sequence[Mask], truth: Mask, spacing_mm: Sequence[float]) -> 
     # The mean over annotators still holds 1/R of what is individual: that share is taken off.
     shared = float((shift.mean(0) ** 2).mean()) - (within / count if count > 1 else 0.0)
     return Borders(
-        bias_mm=float(shift.mean()),
+        bias_mm=float(np.mean([border_bias_mm(mask, truth, spacing_mm) for mask in drawn])),
         shared_mm=float(np.sqrt(max(shared, 0.0))),
         individual_mm=float(np.sqrt(within)),
     )
@@ -122,11 +133,10 @@ def quality(mask: Mask, truth: Mask, spacing_mm: Sequence[float]) -> dict[str, f
     Returns:
         "dice", "volume_ratio", and "bias_mm", which is None where nothing was drawn.
     """
-    shift = border_shift_mm(mask, truth, spacing_mm).mean() if mask.any() else None
     return {
         "dice": dice(mask, truth),
         "volume_ratio": float(mask.sum() / truth.sum()),
-        "bias_mm": None if shift is None else float(shift),
+        "bias_mm": border_bias_mm(mask, truth, spacing_mm) if mask.any() else None,
     }
 
 

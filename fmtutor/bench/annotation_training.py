@@ -44,15 +44,15 @@ class Training:
 
     spacing_mm: float = 6.0
     """Voxel edge that images and masks are brought to."""
-    patch: tuple[int, int, int] = (40, 40, 24)
-    """Voxels of a patch."""
+    patch: tuple[int, int, int] = (32, 32, 16)
+    """Voxels of a patch; in a small one a small organ fills more, so that it is learnt sooner."""
     channels: tuple[int, ...] = (8, 16, 32, 64)
     """Features per level."""
     batch: int = 2
     """Patches of a step."""
-    steps: int = 200
+    steps: int = 500
     """Optimiser steps."""
-    lr: float = 3e-3
+    lr: float = 4e-3
     """Peak learning rate of AdamW; the heads' is ten times that."""
     structures: tuple[str, ...] = STRUCTURES
     """Classes, in order; where two masks meet, the first has the voxel."""
@@ -118,7 +118,7 @@ def made_to_order(masks: Masks, truths: Masks, case: Case, how: str) -> dict[str
         raise ValueError(f'masks are made "grown" or "rough", got {how!r}; choose one.')
     found = {}
     for name, truth in truths.items():
-        wanted = float(np.clip(dice(masks[name], truth), 0.3, 0.99))
+        wanted = float(np.clip(dice(masks[name], truth), 0.1, 0.99))
         noise: Any = 1.0
         if how == "rough":
             rng = rng_of("rough", case.name, name)
@@ -147,12 +147,13 @@ def trained_on(cases: Sequence[Case], training: Training, *, seed: int) -> nn.Mo
     model = nnunet_like.build(config)
     for head in heads_of(model):
         head.expect(0.05)  # type: ignore[operator]
-    patches = PatchConfig(size=training.patch, batch=training.batch, balance=0.3)
+    patches = PatchConfig(size=training.patch, batch=training.batch)
     source = AnnotatedCases(tuple(cases), training.protocol)
     stream = PatchStream([source], words, patches, seed=seed)
     fitting = FitConfig(
-        steps=training.steps, lr=training.lr, warmup_steps=min(20, training.steps // 4), seed=seed
-    )
+        steps=training.steps, lr=training.lr, warmup_steps=min(20, training.steps // 4),
+        precision="bf16", seed=seed,
+    )  # fmt: skip
     groups = parameter_groups(model, lr=training.lr, head_lr=10 * training.lr)
     for _ in fit(model, nnunet_like.step, stream, fitting, groups=groups):
         pass

@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fmtutor.bench.annotation_crowd import Costs
 from fmtutor.bench.annotation_results import LABELS, SKILLS, case_means, click_curves
@@ -170,6 +171,8 @@ def _finished(
 ) -> Figure:
     """Give panels their common manners; an empty figure says that it is."""
     for axes in panels:
+        if axes.get_xlabel().startswith(("clicks", "annotated", "image")):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.title.set_fontsize(9)
         axes.spines[["top", "right"]].set_visible(False)
         if empty:

@@ -24,6 +24,14 @@ def test_a_mask_grown_by_a_voxel_has_moved_outwards_by_about_a_voxel():
     assert quality.border_shift_mm(ndimage.binary_erosion(BALL), BALL, SPACING).mean() < -1.5
 
 
+def test_what_is_missed_here_and_added_there_cancels():
+    moved = np.roll(BALL, 4, axis=0)
+    assert quality.border_bias_mm(moved, BALL, SPACING) == pytest.approx(0, abs=0.3)
+    assert quality.border_shift_mm(moved, BALL, SPACING).mean() < -0.5  # one side alone is unfair
+    assert quality.border_bias_mm(ndimage.binary_dilation(BALL), BALL, SPACING) > 1.5
+    assert quality.border_bias_mm(ndimage.binary_erosion(BALL), BALL, SPACING) < -1.5
+
+
 def test_an_empty_mask_has_no_border():
     with pytest.raises(ValueError, match="hold something"):
         quality.border_shift_mm(np.zeros_like(BALL), BALL, SPACING)
