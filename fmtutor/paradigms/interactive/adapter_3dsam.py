@@ -24,7 +24,7 @@ from fmtutor.core.card import Card
 from fmtutor.core.prompts import Answer, Prompts
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, rollout
+from fmtutor.engine.clicking import Plan, paid, rollout
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.session import segment
 from fmtutor.losses.promptable import PromptLoss, cross_entropy_each, dice_each
@@ -85,8 +85,8 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests: from scratch, so nothing is frozen."""
         shape = replace(TINY, prompt_features=16)
-        small = cls(shape=shape, size=(16, 16, 16), scale=1, window=2, inner=8, freeze=False)
-        plan = Plan(rounds=(1, 2), feedback=False)
+        small = cls(shape=shape, size=(16, 16, 16), scale=1, window=4, inner=8, freeze=False)
+        plan = Plan(rounds=(1, 2), feedback=False, gradient="last")
         recipe = {"plan": plan, "objects": 2, "steps": 80, "warmup_steps": 0, "lr": 4e-3}
         return replace(small, **{**recipe, **changes})
 
@@ -192,7 +192,8 @@ def build(config: Config, base: Base | None = None) -> Adapter3dSam:
 
 def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     """Return Dice and cross-entropy in equal parts, a mean over the rounds of an interaction."""
-    answers = rollout(model, batch, config_of(model).plan)
+    plan = config_of(model).plan
+    answers = paid(rollout(model, batch, plan), plan)
     truth, known = batch.truth[:, 0], batch.known.flatten()
     return torch.stack([LOSS(answer, truth, known) for answer in answers]).mean()
 

@@ -23,15 +23,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmtutor.core.ask import Ask, Boxes, Clicks, Part, PreviousMask
+from fmtutor.core.ask import Ask, Part
 from fmtutor.core.card import Card
 from fmtutor.core.prompts import Answer, Prompts
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, rollout
+from fmtutor.engine.clicking import Plan, paid, rollout
 from fmtutor.engine.prediction import Prediction
-from fmtutor.engine.session import segment
 from fmtutor.engine.slice_classes import classes_of, segment_classes
+from fmtutor.engine.stack_prompts import segment_stacks
 from fmtutor.losses.promptable import PromptLoss, cross_entropy_each, dice_each
 from fmtutor.losses.slice_classes import CE_WEIGHT, DICE_WEIGHT, slice_classes_loss
 from fmtutor.nets.certainty import certainty
@@ -52,7 +52,6 @@ TRAINED = (
 )  # fmt: skip
 BEYOND = -10.0
 """Logit in slices that a box does not reach."""
-KINDS = (Clicks, Boxes, PreviousMask)
 LOSS = PromptLoss(
     lambda logits, truth: (
         CE_WEIGHT * cross_entropy_each(logits, truth) + DICE_WEIGHT * dice_each(logits, truth)
@@ -101,7 +100,7 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests: prompted, and from scratch, so nothing is frozen."""
         small = cls(shape=TINY, slices=4, freeze=False, rank=4, inner=8, batch=2, objects=2)
-        plan = Plan(rounds=(1, 2), box=0.5)
+        plan = Plan(rounds=(1, 2), box=0.5, gradient="last")
         return replace(
             small, **{"plan": plan, "lr": 4e-3, "steps": 80, "warmup_steps": 0, **changes}
         )
@@ -220,7 +219,7 @@ def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     """
     config = config_of(model)
     if not config.classes:
-        answers = rollout(model, batch, config.plan)
+        answers = paid(rollout(model, batch, config.plan), config.plan)
         truth, known = batch.truth[:, 0], batch.known.flatten()
         return torch.stack([LOSS(answer, truth, known) for answer in answers]).mean()
     if batch.objects != len(config.classes):
@@ -232,13 +231,13 @@ def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
 
 
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
-    """Segment all classes of a volume, or answer prompts in the stack of slices around them.
+    """Segment all classes of a volume, or answer prompts in the stacks of slices around them.
 
     Args:
         model: A network of `build`.
         case: Any volume; the answer is on its own grid.
-        ask: `Classes` of an automatic network; clicks, boxes or a mask to correct of a prompted
-            one, which sees as many slices as a stack has.
+        ask: `Classes` of an automatic network; clicks or boxes of a prompted one. A click is
+            answered in as many slices as a stack has, a box in all that it spans.
 
     Raises:
         ValueError: The ask has another part, a class that the network does not know, or lies
@@ -246,7 +245,9 @@ def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
     """
     config = config_of(model)
     if not config.classes:
-        return segment(model, case, ask, roi="first_click", system=CARD.name, kinds=KINDS)
+        return segment_stacks(
+            model, case, ask, size=config.size[0], slices=config.slices, system=CARD.name
+        )
     classes_of(ask, config.classes, system=CARD.name)
     return segment_classes(
         model, model, case, classes=config.classes, size=config.size[0], slices=config.slices
@@ -266,8 +267,8 @@ CARD = Card(
         "stand-in for general SAM, a hundredth of ViT-B",
         "the original is automatic, with a variant for boxes; here clicks are answered too, in "
         "rounds: all slices of a stack are told a click's place, whichever slice it was made in",
-        "a prompted network answers in one stack of slices; the rest of a deep structure needs "
-        "further prompts",
+        "a click is answered in one stack of slices; the rest of a deep structure needs further "
+        "clicks, or a box",
         "the depth adapters' last layer is not zero at the start, as published, so they change the "
         "encoder before the first step; FacT begins at zero",
         "classes that a stack does not annotate leave its softmax",

@@ -26,6 +26,7 @@ from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.boxes import relaxed, tight
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
+from fmtutor.engine.clicking import Plan
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.slice_session import segment_slices
 from fmtutor.losses.promptable import medical_loss
@@ -67,11 +68,16 @@ class Config:
         """Pixels of the image along each axis."""
         return self.shape.image
 
+    @property
+    def plan(self) -> Plan:
+        """What a session has to know: one box, one mask, no candidates and no corrections."""
+        return Plan(rounds=(1, 1), box=1.0, candidates=False, feedback=False)
+
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests: from scratch, so nothing is frozen."""
-        small = cls(shape=TINY, freeze=False, batch=2, objects=2, lr=4e-3, steps=80)
-        return replace(small, **{"warmup_steps": 0, **changes})
+        small = cls(shape=TINY, freeze=False, outward=0.1, batch=2, objects=2, lr=4e-3)
+        return replace(small, **{"steps": 80, "warmup_steps": 0, **changes})
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
@@ -166,5 +172,6 @@ CARD = Card(
         "million pairs",
     ),
     notebook="09",
+    exempt={"clicks": "it was taught boxes alone"},
 )
 """Provenance."""

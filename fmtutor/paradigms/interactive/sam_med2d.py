@@ -49,7 +49,7 @@ class Config:
     """The network, see `fmtutor.nets.sam.Shape`; that of the base."""
     freeze: bool = True
     """Train only what SAM-Med2D trains; False trains all, for a network without a base."""
-    plan: Plan = field(default_factory=lambda: plan_of(4))
+    plan: Plan = field(default_factory=lambda: plan_of(4, 4))
     """The simulated interaction of a training step; published: 9 rounds."""
     batch: int = 4
     """Images per step."""
@@ -72,7 +72,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests: from scratch, so nothing is frozen."""
-        small = cls(shape=TINY, freeze=False, plan=plan_of(2), batch=2, objects=2, lr=4e-3)
+        small = cls(shape=TINY, freeze=False, plan=plan_of(1, 2), batch=2, objects=2, lr=4e-3)
         return replace(small, **{"steps": 80, "warmup_steps": 0, **changes})
 
     @classmethod
@@ -83,7 +83,7 @@ class Config:
     @classmethod
     def gpu(cls, **changes: Any) -> "Config":
         """One GPU: the published network; it takes SAM ViT-B for its base."""
-        full = cls(shape=sam_med2d(), plan=plan_of(9), batch=16, steps=30_000, lr=1e-4)
+        full = cls(shape=sam_med2d(), plan=plan_of(9, 9), batch=16, steps=30_000, lr=1e-4)
         return replace(full, **{"warmup_steps": 250, **changes})
 
     @classmethod
@@ -92,11 +92,11 @@ class Config:
         return cls.gpu(**{"batch": 50, "objects": 5, "steps": 1_000_000, **changes})
 
 
-def plan_of(rounds: int) -> Plan:
+def plan_of(fewest: int, most: int) -> Plan:
     """Return a conversation of so many rounds: the last one and another add no click."""
     return Plan(
-        rounds=(rounds, rounds), simulators=("uniform",), clicks=CLICKS, box=0.5,
-        mask_only=2 if rounds > 2 else 1, candidates=True,
+        rounds=(fewest, most), simulators=("uniform",), clicks=CLICKS, box=0.5,
+        mask_only=2 if fewest > 2 else 1, candidates=True,
     )  # fmt: skip
 
 

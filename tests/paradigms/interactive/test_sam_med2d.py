@@ -9,7 +9,7 @@ from fmtutor.data.objects import ObjectBatch
 from fmtutor.engine.clicking import rollout
 from fmtutor.nets.sam import Sam
 from fmtutor.nets.sam_adapters import GatedAdapter
-from fmtutor.paradigms.interactive.sam_med2d import AdaptersOnce, Config, build, step
+from fmtutor.paradigms.interactive.sam_med2d import AdaptersOnce, Config, build, plan_of, step
 from fmtutor.paradigms.interactive.sizes import TINY
 
 
@@ -66,13 +66,13 @@ def test_the_frozen_encoder_gets_no_gradient() -> None:
 
 def test_adapters_learn_from_the_first_round_alone() -> None:
     model = build(Config.tiny(freeze=True))
-    answers = rollout(AdaptersOnce(model), batch(), Config.tiny().plan)
+    answers = rollout(AdaptersOnce(model), batch(), plan_of(2, 2))
     assert len(answers) == 2
     answers[1].logits.sum().backward()
     assert not any(moved(adapter) for adapter in adapters(model))
     assert moved(model.mask_decoder)
     model.zero_grad()
-    rollout(AdaptersOnce(model), batch(), Config.tiny().plan)[0].logits.square().sum().backward()
+    rollout(AdaptersOnce(model), batch(), plan_of(2, 2))[0].logits.square().sum().backward()
     assert all(moved(adapter) for adapter in adapters(model))
 
 
