@@ -24,7 +24,7 @@ def slice_classes_loss(
         target: One mask for each class; where several hold a pixel, the first known one counts.
         known: Which classes each sample annotates.
     """
-    flat = logits.dim() == 4
+    flat, logits = logits.dim() == 4, logits.float()
     logits = logits[..., None] if flat else logits
     target = target[..., None] if flat else target
     held = (target & known[:, :, None, None, None]).cumsum(1)

@@ -7,13 +7,14 @@ relative positions are interpolated, as SAMed, MA-SAM and SAM-Med2D do.
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-Base = nn.Module | Mapping[str, Tensor]
+Base: TypeAlias = nn.Module | Mapping[str, Tensor]
 """A general SAM, or its state."""
 PLACES, TABLES = "*pos_embed", "*attn.relative.*"
 
