@@ -1,6 +1,6 @@
 """What do annotations cost when a crowd clicks, what are they worth, and what to annotate next?
 
-    python benchmarks/annotation/run.py            # all questions: about 25 minutes on one core
+    python benchmarks/annotation/run.py            # all questions: under half an hour on one core
     python benchmarks/annotation/run.py --short    # a taste of each, results not kept
     python benchmarks/annotation/run.py --only clicks context
 
@@ -75,9 +75,9 @@ class Size:
     """Data sets, each of one structure."""
     orders: int = 2
     """Orders in which the slices come."""
-    steps: int = 500
+    steps: int = 300
     """Optimiser steps of a training on a label set."""
-    round_steps: int = 250
+    round_steps: int = 150
     """Those of a round of active learning."""
 
 
