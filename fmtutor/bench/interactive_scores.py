@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from fmtutor.bench.interactive_questions import Extent, Question, questions
+from fmtutor.bench.interactive_questions import TARGET, Extent, Question, questions
 from fmtutor.core.ask import Clicks
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.balls import ball
@@ -45,13 +45,16 @@ class Clicking:
     """Of `fmtutor.data.clicks.SIMULATORS`."""
     draws: int = 3
     """Curves of a simulator that draws; "centre" does not, and has one."""
+    drawn: tuple[str, ...] = (TARGET,)
+    """Volumes where simulators that draw click too; on the others "centre" alone does."""
     radius_mm: float = 18.0
     """Of the balls of the baseline "sphere"; see `fair_radius_mm`."""
 
-    def curves(self) -> Iterator[tuple[str, int]]:
-        """Yield each simulator with its draws."""
+    def curves(self, volume: str) -> Iterator[tuple[str, int]]:
+        """Yield each simulator of a volume with its draws."""
         for simulator in self.simulators:
-            for draw in range(1 if simulator == "centre" else self.draws):
+            draws = self.draws if volume in self.drawn else 0
+            for draw in range(1 if simulator == "centre" else draws):
                 yield simulator, draw
 
 
@@ -71,7 +74,7 @@ def curve_rows(
     """
     clicking = clicking or Clicking()
     rows: Rows = []
-    for simulator, draw in clicking.curves():
+    for simulator, draw in clicking.curves(question.volume):
         protocol = Protocol(simulator=simulator, clicks=clicking.clicks)
         for name, model in models.items():
             rows.append(network_row(name, model, question, protocol, draw))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from fmtutor.core.ask import Part
+    from fmtutor.core.ask import Ask, Part
     from fmtutor.data.cases import Case
 
 NIFTI = (".nii", ".nii.gz")
@@ -35,6 +35,11 @@ class Predict:
     """Examples (NIfTI or PNG, slices or volumes), for --weights universeg or tyche."""
     masks: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="MASK")] = ()
     """Their binary masks, in the same order; --ask may name the structure."""
+    click: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A voxel H,W,D inside of the structure, or --click=-H,W,D outside of it; give one after the
+    other, for --weights sam_med3d and its kin. Voxels count from 0 in RAS order."""
+    box: str | None = None
+    """A box H,W,D,H,W,D around it: its first and its last voxel."""
     modality: Literal["CT", "MR"] = "CT"
     """Of a NIfTI image; a DICOM series says it itself."""
 
@@ -65,10 +70,14 @@ class Predict:
             print(report_prediction(prediction, case, self.out))
         return 0
 
-    def asked(self, card: dict[str, Any]) -> "Part":
-        """Return the examples as a support, or the classes asked for."""
+    def asked(self, card: dict[str, Any]) -> "Ask | Part":
+        """Return clicks and box, the examples as a support, or the classes asked for."""
         from fmtutor.core.ask import Classes
 
+        if self.click or self.box is not None:
+            from fmtutor.cli.prompts import prompts_of
+
+            return prompts_of(self.click, self.box)
         if self.examples:
             from fmtutor.data.support_files import read_support
 
@@ -91,6 +100,11 @@ class Predict:
             raise ValueError(
                 f"examples need a mask each and at most one name, got {len(self.examples)} "
                 f"examples, {len(self.masks)} masks and names {list(self.ask)}."
+            )
+        if (self.click or self.box is not None) and (self.examples or self.ask):
+            raise ValueError(
+                "clicks and a box ask for what they mark, got them with --ask or --examples; "
+                "leave those out, or the clicks."
             )
         for path in filter(None, (self.image, self.labels, *self.examples, *self.masks)):
             if not path.exists():

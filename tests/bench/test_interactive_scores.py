@@ -116,3 +116,9 @@ def test_a_lesion_belongs_to_its_organ_and_an_absent_structure_is_empty():
     with_lesion = Case(**{**vars(case), "table": {1: "liver", 2: "liver_lesion"}})
     assert asking.truth_of(with_lesion, "liver").sum() == (case.labels > 0).sum()
     assert not asking.truth_of(case, "stomach").any()
+
+
+def test_random_clicks_are_made_on_the_target_centre_alone():
+    clicking = Clicking(draws=2)
+    assert list(clicking.curves("target")) == [("centre", 0), ("uniform", 0), ("uniform", 1)]
+    assert list(clicking.curves("abdomen_mr")) == [("centre", 0)]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fmtutor.bench.in_context_real import VOLUMES
+from fmtutor.bench.interactive_questions import VOLUMES as CLICKED_VOLUMES
 from fmtutor.bench.training import IN_CONTEXT
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import sha256_of
@@ -12,8 +13,10 @@ from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
 from fmtutor.data.cases import Case
 from fmtutor.data.sample_table import check_sources
 from fmtutor.hub.models import bare_names, card_of, classes_of, load_shipped, shipped
+from fmtutor.paradigms import INTERACTIVE
 
 NOVEL = {part for name in NOVEL_STRUCTURES for part in expand(name, lesions=True)}
+PROMPTED = {name for name in shipped() if card_of(name)["recipe"]["system"] in INTERACTIVE}
 
 
 def test_the_default_model_is_shipped():
@@ -44,6 +47,9 @@ def test_no_test_only_volume_and_no_novel_structure_went_into_a_shipped_model(na
     if name in IN_CONTEXT:
         with pytest.raises(ValueError, match="it answers examples"):
             classes_of(card)
+    elif name in PROMPTED:
+        with pytest.raises(ValueError, match="it answers clicks and boxes"):
+            classes_of(card)
     else:
         assert classes_of(card)
         assert NOVEL.isdisjoint(bare_names(classes_of(card)))
@@ -59,7 +65,16 @@ def test_a_card_of_examples_reports_real_volumes_and_what_the_support_is_worth(n
     assert last["own"] > last["other"]
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped()) - IN_CONTEXT))
+@pytest.mark.parametrize("name", sorted(PROMPTED))
+def test_a_card_of_clicks_reports_real_volumes_and_unseen_structures_without_an_oracle(name):
+    scores = card_of(name)["scores"]
+    assert {row["volume"] for row in scores["rows"]} == set(CLICKED_VOLUMES)
+    assert {row["seen"] for row in scores["rows"]} == {True, False}
+    assert not any(row["oracle"] for row in scores["rows"])
+    assert scores["protocol"]["simulator"] == "centre"
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped()) - IN_CONTEXT - PROMPTED))
 def test_a_card_reports_another_patient_and_marks_seen_anatomy(name):
     scores = card_of(name)["scores"]
     assert scores["abdomen_ct_dicom"]["large"]
