@@ -5,7 +5,7 @@
   voxels), the embedding kept: the decoder alone, and a whole step of a session on a real CT of
   512 x 512 x 20 voxels, from the voxel clicked to the mask on the case's grid. Median of the
   repeats; the first click, which embeds the region, stands beside;
-- the process's peak memory with network, case and session.
+- the process's peak memory with the networks, the case and a session.
 
     python benchmarks/interaction/run.py            # 5 encoder repeats, 20 clicks
     python benchmarks/interaction/run.py --short    # under 3 minutes on 2 cores
@@ -106,13 +106,13 @@ def measure(*, repeats: int, case: Case | None = None) -> dict[str, Any]:
         row: dict[str, Any] = decoding(model, repeats=repeats)
         row |= clicking(model, case, repeats=repeats)
         row |= {"region": list(config_of(model).size), "weights": weights, "repeats": repeats}
-        found[name] = row | {"peak_mb": process_peak_mb()}
+        found[name] = row
     return found
 
 
 def ratios(found: dict[str, Any]) -> dict[str, float]:
     """Return the seconds of each system, and the aim over a click of SAM-Med3D."""
-    keys = ("embed_s", "decode_s", "first_click_s", "click_s", "peak_mb")
+    keys = ("embed_s", "decode_s", "first_click_s", "click_s")
     values = {f"{name}_{key}": row[key] for name, row in found.items() for key in keys}
     values["aim_over_click"] = AIM_S / found["sam_med3d"]["click_s"]
     return {name: float(f"{value:.4g}") for name, value in values.items()}
@@ -141,12 +141,14 @@ def main() -> None:
     found = measure(repeats=7 if options.short else 20)
     result: dict[str, Any] = {
         "question": __doc__.splitlines()[0], "volume": VOLUME, "systems": found,
-        "ratios": ratios(found), "machine": machine(), "load_average_before": load,
+        "ratios": ratios(found), "peak_mb": process_peak_mb(),
+        "machine": machine(), "load_average_before": load,
         "load_average_after": os.getloadavg()[0],
     }  # fmt: skip
     write_json(RESULTS / f"latency{'-short' if options.short else ''}.json", result)
     for name, value in result["ratios"].items():
         print(f"ratio {name} {value}")
+    print(f"ratio peak_mb {result['peak_mb']:.0f}")
 
 
 if __name__ == "__main__":

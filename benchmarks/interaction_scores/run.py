@@ -117,7 +117,7 @@ class Scoring:
     def _curves(self) -> dict[tuple[str, str], Mapping[str, Any]]:
         path = self.folder / "curves3d.json"
         result = read_json(path) if path.exists() and not self.short else {}
-        if result.get("weights") != self.stamp("curves3d")["weights"]:
+        if result.get("weights") != self.weights("curves3d"):
             return {}
         return {
             (row["system"], f"{row['volume']}/{row['case']}/{row['structure']}"): row
@@ -133,12 +133,16 @@ class Scoring:
             last[case.name] = automatic_masks(networks, case, TABLE_STRUCTURES)
         return last[case.name]
 
-    def stamp(self, part: str) -> dict[str, Any]:
-        """Return all that a part's rows depend on."""
+    def weights(self, part: str) -> dict[str, str]:
+        """Return the sha256 of the networks of a part, by name."""
         names = (*SYSTEMS_3D, *(() if part == "curves3d" else (*SYSTEMS_2D, *AUTOMATIC)))
         files = shipped()
-        stamp = {"part": part, "extent": to_dict(self.extent(tables=part != "curves3d"))}
-        stamp["weights"] = {name: sha256_of(files[name]) for name in names if name in files}
+        return {name: sha256_of(files[name]) for name in names if name in files}
+
+    def stamp(self, part: str) -> dict[str, Any]:
+        """Return all that a part's rows depend on."""
+        extent = to_dict(self.extent(tables=part != "curves3d"))
+        stamp = {"part": part, "extent": extent, "weights": self.weights(part)}
         return stamp | ({"clicking": to_dict(self.clicking)} if part == "curves3d" else {})
 
 
@@ -166,12 +170,20 @@ def report(part: str, folder: Path) -> None:
     tables = {"curves3d": curve_table, "points": point_table, "prompts": prompt_table}
     table = tables[part](folder)
     print(table.round(3).to_string())
-    value = "dice_10" if part == "curves3d" and "dice_10" in table else table.columns[0]
-    for key, number in table[value].items():
-        label = "_".join(
-            str(k).replace(" ", "_") for k in (key if isinstance(key, tuple) else [key])
-        )
-        print(f"ratio {part}_{label} {number:.3f}")
+    ten = [name for name in table if name == "dice_10"]
+    values = list(table) if part == "prompts" else ten or list(table)[:1]
+    for value in values:
+        for key, number in table[value].dropna().items():
+            print(f"ratio {label_of(part, key, value)} {number:.3f}")
+
+
+def label_of(part: str, key: tuple[Any, ...], value: str) -> str:
+    """Return the name of a ratio: part, what the table's line is known by, and its column."""
+    words = {True: "seen", False: "unseen"}
+    said = [words[k] if isinstance(k, (bool, np.bool_)) else str(k) for k in key]
+    if part == "curves3d":  # volume, seen, system, simulator, oracle
+        said[-1] = "oracle" if key[-1] else "no_oracle"
+    return "_".join([part, *said, value]).replace(" ", "_")
 
 
 def main() -> None:
