@@ -180,7 +180,7 @@ def report(part: str, folder: Path) -> None:
 def label_of(part: str, key: tuple[Any, ...], value: str) -> str:
     """Return the name of a ratio: part, what the table's line is known by, and its column."""
     words = {True: "seen", False: "unseen"}
-    said = [words[k] if isinstance(k, (bool, np.bool_)) else str(k) for k in key]
+    said = [words[bool(k)] if isinstance(k, (bool, np.bool_)) else str(k) for k in key]
     if part == "curves3d":  # volume, seen, system, simulator, oracle
         said[-1] = "oracle" if key[-1] else "no_oracle"
     return "_".join([part, *said, value]).replace(" ", "_")
