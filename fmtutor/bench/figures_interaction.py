@@ -28,6 +28,7 @@ COLOURS = {
 """Okabe and Ito's, greys and browns for what learns nothing."""
 MARKERS = dict(zip(COLOURS, "osD^*xvh", strict=True))
 SEEN = {True: "seen structures", False: "unseen structures"}
+TICKS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 PROMPTS = ("automatic", "tight box", "relaxed box", "10 points")
 
 
@@ -88,6 +89,10 @@ def plot_seconds(frame: pd.DataFrame) -> Figure:
             )  # fmt: skip
     axes.set_yticks(range(len(systems)), [TITLES[system] for system in systems])
     axes.set(xscale="log", xlabel="seconds a click (hollow: the first, with the embedding)")
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in TICKS_S if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_ylim(len(systems) - 0.5, -0.5)
     plain(axes)
     return figure

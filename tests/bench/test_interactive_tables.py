@@ -1,5 +1,6 @@
 """Rows of the tables of points and prompts, by tiny networks on a made-up patient."""
 
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from torch import nn
 
 from fmtutor.bench import interactive_tables as tables
+from fmtutor.bench.interactive_questions import Question
+from fmtutor.core.prompts import Answer
 from fmtutor.data.boxes import bare_dice
 from fmtutor.engine.prediction import Prediction
 from fmtutor.paradigms.interactive import early_prompt, sam
-from tests.bench.test_interactive_scores import question
+from tests.bench.test_interactive_scores import patient, question
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +97,32 @@ def test_structures_that_a_network_has_no_class_for_have_no_automatic_mask():
     found = tables.automatic_masks({"organs": (model, module)}, q.case, ("liver", "hip_left"))
     np.testing.assert_array_equal(found["organs"]["liver"], q.mask)
     assert found["organs"]["hip_left"] is None
+
+
+class Bright(nn.Module):
+    """A promptable network that calls all that is bright the structure, whatever it is told."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(size=size, spacing_mm=3.0)
+
+    def embed(self, image):
+        return image
+
+    def decode(self, embedding, prompts, *, candidates=False):
+        logits = 100 * (embedding - (embedding.amax() + embedding.amin()) / 2)
+        return Answer(logits=logits, quality=torch.ones(1, 1), low=logits)
+
+
+def test_a_network_that_is_right_is_scored_as_right_whichever_way_it_is_asked():
+    labels = (patient().labels == 1).astype(np.uint8)
+    case = replace(patient(), image=1000.0 * labels.astype(np.float32), labels=labels)
+    q = Question(volume="target", case=case, structure="liver")
+    volume, flat = {"early_prompt": Bright((24, 24, 24))}, {"sam_base": Bright((24, 24))}
+    rows = tables.point_rows(flat, volume, q) + tables.prompt_rows(flat, volume, q, {})
+    scored = [row for row in rows if row["system"] in ("early_prompt", "sam_base")]
+    assert len(scored) == 3 + 4 + 2 + 2 + 1
+    assert min(row["dice"] for row in scored) > 0.9  # a slice is resampled to its square
+    curve = tables.centre_curve("early_prompt", volume["early_prompt"], q)
+    assert curve["dice"] == [0.0] + [1.0] * 10
+    assert len(curve["seconds"]) == 1  # nothing was left to correct
