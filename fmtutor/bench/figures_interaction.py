@@ -28,7 +28,7 @@ COLOURS = {
 """Okabe and Ito's, greys and browns for what learns nothing."""
 MARKERS = dict(zip(COLOURS, "osD^*xvh", strict=True))
 SEEN = {True: "seen structures", False: "unseen structures"}
-TICKS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 PROMPTS = ("automatic", "tight box", "relaxed box", "10 points")
 
 
@@ -89,10 +89,7 @@ def plot_seconds(frame: pd.DataFrame) -> Figure:
             )  # fmt: skip
     axes.set_yticks(range(len(systems)), [TITLES[system] for system in systems])
     axes.set(xscale="log", xlabel="seconds a click (hollow: the first, with the embedding)")
-    low, high = axes.get_xlim()
-    ticks = [tick for tick in TICKS_S if low <= tick <= high]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+    _ticks(axes)
     axes.set_ylim(len(systems) - 0.5, -0.5)
     plain(axes)
     return figure
@@ -122,6 +119,7 @@ def plot_points(frame: pd.DataFrame) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
     for axes in (left, right):
+        _ticks(axes)
         plain(axes)
     return figure
 
@@ -198,6 +196,14 @@ def _line(axes: Axes, table: pd.DataFrame, system: str, style: str, *, oracle: b
     if not oracle:
         low, high = table["low"].to_numpy(float), table["high"].to_numpy(float)
         axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+
+
+def _ticks(axes: Axes) -> None:
+    """Write plain numbers along a logarithmic axis."""
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
 
 
 def _key(system: str) -> Line2D:
