@@ -7,7 +7,7 @@ target centre, which no training saw.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmtutor.bench.interactive_training import InteractiveRecipe, fit_config
-from fmtutor.bench.interactive_training import stream_of as volume_stream
+from fmtutor.bench.interactive_training import InteractiveRecipe, fit_config, stream_of
 from fmtutor.core.ask import Clicks
 from fmtutor.core.prompts import INSIDE, Prompts, no_points
 from fmtutor.core.seeds import rng as rng_of
@@ -24,14 +23,10 @@ from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
 from fmtutor.data.boxes import tight
 from fmtutor.data.cases import Case
-from fmtutor.data.class_slices import ClassSliceStream
 from fmtutor.data.clicks import simulate
 from fmtutor.data.domains import TARGET, region_of
 from fmtutor.data.fixed_slices import fixed_slices
-from fmtutor.data.objects import ObjectBatch
 from fmtutor.data.shelf import virtual_cases
-from fmtutor.data.slice_bank import SliceBankConfig, training_slices
-from fmtutor.data.slice_objects import SliceObjectConfig, SliceObjectStream
 from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.engine.metrics import dice
 from fmtutor.engine.sensitivity import dice_each
@@ -127,7 +122,7 @@ def trained(
         wide_patients=comparison.wide_patients, ema_decay=None,
     )  # fmt: skip
     options: FitConfig = replace(fit_config(recipe, seed=seed), checkpoint_every=10**9)
-    batches, began = batches_of(recipe, how, seed=seed), time.perf_counter()
+    batches, began = stream_of(recipe, seed=seed), time.perf_counter()
     for _ in fit(model, module.step, batches, options):
         pass
     return model.eval(), {
@@ -135,26 +130,6 @@ def trained(
         "seconds": round(time.perf_counter() - began, 1),
         "steps": comparison.steps,
     }
-
-
-def batches_of(
-    recipe: InteractiveRecipe, how: Adapted, *, seed: int
-) -> Callable[[int], ObjectBatch]:
-    """Return the training batches: slices, slabs, classes or crops, as the system learns."""
-    config = recipe.config
-    if VOLUME_CLICK in how.prompts:
-        return volume_stream(recipe, seed=seed)
-    size = (*config.size, 1)
-    bank = training_slices(
-        SliceBankConfig(
-            size=size[0], depth=size[2], patients=recipe.patients,
-            wide_patients=recipe.wide_patients,
-        )
-    )  # fmt: skip
-    if how.classes:
-        return ClassSliceStream(bank, how.classes, batch=config.batch, seed=seed)  # type: ignore[arg-type]
-    objects = SliceObjectConfig(batch=config.batch, objects=config.objects)
-    return SliceObjectStream(bank, objects, seed=seed)  # type: ignore[arg-type]
 
 
 def scores(

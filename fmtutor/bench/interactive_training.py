@@ -2,7 +2,8 @@
 
 ``fmtutor train early_prompt`` and its kin run them. Networks of volumes learn from crops of virtual
 patients and a brain (`fmtutor.data.object_stream`), those of slices from slices of the same
-(`fmtutor.data.slice_objects`), and SAM, which knows no medicine, from everyday pictures.
+(`fmtutor.data.slice_objects`, or `fmtutor.data.class_slices` where they have classes), and SAM,
+which knows no medicine, from everyday pictures.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
+from fmtutor.data.class_slices import ClassSliceStream
 from fmtutor.data.natural_pictures import NaturalSource
 from fmtutor.data.object_sources import object_sources
 from fmtutor.data.object_stream import ObjectConfig, ObjectStream
@@ -31,6 +33,8 @@ from fmtutor.paradigms import INTERACTIVE, paradigm
 
 EVERYDAY = frozenset({"sam"})
 """Systems that learn from everyday pictures."""
+STACKS = frozenset({"ma_sam"})
+"""Systems whose third axis counts neighbouring slices, not voxels of equal size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +81,11 @@ def recipe_of(system: str, profile: str = "quick", steps: int | None = None) -> 
 
 
 def stream_of(recipe: InteractiveRecipe, *, seed: int) -> Callable[[int], ObjectBatch]:
-    """Return the training batches of a recipe; 2D or 3D as the system's crops are."""
+    """Return the training batches of a recipe: crops, slices, stacks of slices, or classes."""
     c = recipe.config
     size = tuple(getattr(c, "patch", c.size))
-    if len(size) == 2:
-        return _slices(recipe, size[0], seed=seed)
+    if len(size) == 2 or recipe.system in STACKS:
+        return _slices(recipe, size, seed=seed)
     sources, weights = object_sources(
         patients=recipe.patients, wide_patients=recipe.wide_patients, brain=recipe.brain
     )
@@ -92,12 +96,23 @@ def stream_of(recipe: InteractiveRecipe, *, seed: int) -> Callable[[int], Object
     return ObjectStream(sources, objects, seed=seed, weights=weights)
 
 
-def _slices(recipe: InteractiveRecipe, size: int, *, seed: int) -> SliceObjectStream:
-    objects = SliceObjectConfig(batch=recipe.config.batch, objects=recipe.config.objects)
+def _slices(
+    recipe: InteractiveRecipe, size: tuple[int, ...], *, seed: int
+) -> Callable[[int], ObjectBatch]:
+    """Return batches of slices, or of as many neighbours as ``size`` has along its third axis."""
+    c = recipe.config
+    objects = SliceObjectConfig(batch=c.batch, objects=c.objects)
     if recipe.system in EVERYDAY:
-        return SliceObjectStream(NaturalSource(size), objects, seed=seed)
-    bank = SliceBankConfig(size=size, patients=recipe.patients, wide_patients=recipe.wide_patients)
-    return SliceObjectStream(training_slices(bank), objects, seed=seed)
+        return SliceObjectStream(NaturalSource(size[0]), objects, seed=seed)
+    depth = size[2] if len(size) == 3 else 1
+    bank = training_slices(
+        SliceBankConfig(
+            size=size[0], depth=depth, patients=recipe.patients, wide_patients=recipe.wide_patients
+        )
+    )
+    if classes := getattr(c, "classes", ()):
+        return ClassSliceStream(bank, classes, batch=c.batch, seed=seed)
+    return SliceObjectStream(bank, objects, seed=seed)
 
 
 def train_interactive(

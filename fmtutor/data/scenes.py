@@ -34,10 +34,13 @@ class Scene:
 class SceneSource(Protocol):
     """Anything that scenes are drawn from."""
 
-    size: int
-    """Pixels along each side."""
-    depth: int
-    """Slices of a scene."""
+    @property
+    def size(self) -> int:
+        """Pixels along each side."""
+
+    @property
+    def depth(self) -> int:
+        """Slices of a scene."""
 
     def scene(self, rng: np.random.Generator) -> Scene:
         """Draw a scene."""

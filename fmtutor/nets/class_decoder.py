@@ -117,7 +117,7 @@ class ClassSam(Sam):
         low = cast(ClassDecoder, self.mask_decoder).classes(
             embedding.map,
             encoder.place.dense(grid),
-            encoder.sparse(asked, embedding.image, embedding.map),
+            encoder.sparse(asked, embedding.image),
             encoder.dense(asked, grid),
         )
         return functional.interpolate(low, size=embedding.image, mode="bilinear")

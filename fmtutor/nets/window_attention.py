@@ -129,8 +129,8 @@ def window_groups(
         full = size - size % side
         pieces = [(slice(0, full), side), (slice(full, size), size - full)]
         along.append([(where, length) for where, length in pieces if where.stop > where.start])
-    for pieces in product(*along):
-        yield tuple(where for where, _ in pieces), tuple(length for _, length in pieces)
+    for group in product(*along):
+        yield tuple(where for where, _ in group), tuple(length for _, length in group)
 
 
 def split(x: Tensor, sides: Sequence[int]) -> Tensor:

@@ -35,6 +35,7 @@ from fmtutor.engine.clicking import Plan, paid, rollout
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.session import segment
 from fmtutor.losses.promptable import medical_loss
+from fmtutor.nets.certainty import certainty
 from fmtutor.nets.heads import LinearHead
 from fmtutor.nets.prompt_channels import CHANNELS, prompt_channels
 from fmtutor.nets.unet3d import Stride, UNet3d
@@ -155,15 +156,6 @@ class EarlyPrompt(nn.Module):
         logits = self.head(self.unet(x[..., None] if flat else x)).float()
         logits = logits[..., 0] if flat else logits
         return Answer(logits=logits, quality=certainty(logits), low=logits)
-
-
-def certainty(logits: Float[Tensor, "B M *grid"]) -> Float[Tensor, "B M"]:
-    """Return the overlap (IoU) of each mask with its own probabilities; 1 for an empty sure one."""
-    probability = logits.detach().sigmoid().flatten(2)
-    inside = probability > 0.5
-    shared = torch.where(inside, probability, 0.0).sum(2)
-    united = torch.where(inside, 1.0, probability).sum(2)
-    return (shared + 1) / (united + 1)  # the 1 keeps an empty mask from 0 / 0
 
 
 def build(config: Config) -> EarlyPrompt:

@@ -31,12 +31,7 @@ from fmtutor.losses.promptable import sam_loss
 from fmtutor.nets.sam import Sam, Shape
 from fmtutor.nets.sam_shapes import vit_b
 from fmtutor.paradigms import config_of
-
-SMALL = Shape(
-    image=(128, 128), patch=8, features=128, depth=6, heads=4, window=8, global_blocks=(2, 5),
-    prompt_features=96, decoder_hidden=256, matched=3.0,
-)  # fmt: skip
-"""A hundredth of ViT-B: 128 pixels, 256 tokens."""
+from fmtutor.paradigms.interactive.sizes import SMALL, TINY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +63,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        shape = Shape(
-            image=(16, 16), patch=4, features=32, depth=2, heads=2, window=2, global_blocks=(1,),
-            prompt_features=32, decoder_heads=2, decoder_hidden=32, quality_hidden=16,
-        )  # fmt: skip
-        small = cls(shape=shape, batch=2, objects=2, lr=4e-3, steps=80, warmup_steps=0)
+        small = cls(shape=TINY, batch=2, objects=2, lr=4e-3, steps=80, warmup_steps=0)
         return replace(small, **changes)
 
     @classmethod
