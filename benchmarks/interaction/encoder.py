@@ -120,9 +120,8 @@ def report(found: dict[str, dict[str, float]]) -> None:
     """Print a line for each form, and one for each ratio."""
     for form, row in found.items():
         times = f"{row['wall']:.2f} s, CPU {row['cpu']:.2f} s"
-        print(
-            f"encoder {form}: {times}, {row['peak_mb']:.0f} MB (+{row['extra_mb']:.0f}), error {row['error']:.1e}"
-        )
+        size = f"{row['peak_mb']:.0f} MB (+{row['extra_mb']:.0f})"
+        print(f"encoder {form}: {times}, {size}, error {row['error']:.1e}")
     for name, value in ratios(found).items():
         print(f"ratio {name} {value}")
 
