@@ -57,8 +57,9 @@ notebooks: $(INSTALLED) samples ## Execute the committed notebooks in place (qui
 	$(BIN)/fmtutor run --in-place
 
 bench: $(INSTALLED) samples ## Run every benchmark in its short form
-	@set -e; for script in benchmarks/*/run.py; do \
-	  echo "== $$script"; $(BIN)/python $$script --short; done
+	@failed=""; for script in benchmarks/*/run.py; do \
+	  echo "== $$script"; $(BIN)/python $$script --short || failed="$$failed $$script"; done; \
+	  [ -z "$$failed" ] || { echo "not finished:$$failed"; exit 1; }
 
 samples: $(INSTALLED) ## Fetch the real volumes into the user's cache (once)
 	$(BIN)/fmtutor samples
