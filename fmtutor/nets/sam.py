@@ -69,7 +69,7 @@ class Shape:
     dense_axes: tuple[int, ...] | None = None
     """The same for the tokens; in SAM-Med3D (1, 0, 2), although its clicks have (0, 1, 2)."""
     matched: float = 0.0
-    """Sharpness with which click and image find each other at the start of a training from scratch,
+    """Sharpness of the attentions between tokens and image at the start of a training from scratch,
     see `fmtutor.nets.two_way.match_places`; 0 leaves it to chance, as published."""
     intensity: str = "unit"
     """What the encoder sees of an image in [0, 1]: a key of `INTENSITY`."""

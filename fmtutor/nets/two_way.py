@@ -130,12 +130,12 @@ class TwoWayTransformer(nn.Module):
 
 @torch.no_grad()
 def match_places(transformer: TwoWayTransformer, sharpness: float) -> None:
-    """Let tokens and image find each other by place from the first step on.
+    """Start the attentions between tokens and image with one projection for queries and keys.
 
-    Queries and keys of the attentions between tokens and image get the same random projection, so
-    that a click's logit is highest at its own place, where the Fourier features agree. Left to
-    chance the two projections agree nowhere, and a network from scratch spends its first hundreds
-    of steps on finding out what a click is. The published SAM starts by chance.
+    What is alike then attends to each other from the first step on, more sharply than by chance.
+    In a trial in 2D (64 tokens, 200 steps) Dice after one click was 0.34 with it and 0.01 without.
+    It does not yet make a click attend its own place: with eight heads of eight features the
+    content of the image outweighs the Fourier features. The published SAM starts by chance.
 
     Args:
         transformer: Changed in place; only its initial weights are.

@@ -148,8 +148,8 @@ CARD = Card(
         "1 to 4 rounds a step in place of up to 11; the last logits come back without a gradient",
         "the candidate that pays is the best by its mask loss, as published; the single mask token "
         "answers from the second round on",
-        "tokens and image start with matched queries and keys (`two_way.match_places`), without "
-        "which a short training does not find out what a click is; paper() starts by chance",
+        "attentions between tokens and image start with one projection for queries and keys "
+        "(`two_way.match_places`), except in paper()",
         "grey pictures",
     ),
     notebook="09",
