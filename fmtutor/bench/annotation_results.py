@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fmtutor.bench.result_rows import rows_frame
 from fmtutor.core.files import read_json
-from fmtutor.core.tables import lookup
 from fmtutor.engine.metrics import Interval, bootstrap_mean
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -52,14 +52,7 @@ def results_frame(folder: Path, name: str) -> pd.DataFrame:
     Raises:
         ValueError: There is no such question, or the file lacks a column.
     """
-    columns = lookup(COLUMNS, name, "result of annotation")
-    path = folder / f"{name}.json"
-    if not path.exists():
-        return pd.DataFrame(columns=list(columns))
-    frame = pd.DataFrame(read_json(path)["rows"])
-    if lacking := [column for column in columns if column not in frame]:
-        raise ValueError(f"{path.name} must have the columns {columns}, lacks {lacking}; {COMMAND}")
-    return frame
+    return rows_frame(folder, name, COLUMNS, what="result of annotation", command=COMMAND)
 
 
 def made_by(folder: Path, name: str) -> str:

@@ -153,7 +153,7 @@ def trained_on(cases: Sequence[Case], training: Training, *, seed: int) -> nn.Mo
     stream = PatchStream([source], words, patches, seed=seed)
     fitting = FitConfig(
         steps=training.steps, lr=training.lr, warmup_steps=min(20, training.steps // 4),
-        precision="bf16", seed=seed,
+        precision="fast", seed=seed,
     )  # fmt: skip
     groups = parameter_groups(model, lr=training.lr, head_lr=10 * training.lr)
     for _ in fit(model, nnunet_like.step, stream, fitting, groups=groups):

@@ -62,7 +62,7 @@ def _recipe(system: str, centres: Sequence[Any] = ALL, *, naive: bool = False) -
     recipe = recipe_with(system, "quick", centres, patients=PATIENTS)
     own = {} if system == "med3d" else BACKBONE
     config = replace(recipe.config, **SHARED, **own)
-    return replace(recipe, config=config, background_is_known=naive, precision="bf16")
+    return replace(recipe, config=config, background_is_known=naive, precision="fast")
 
 
 SYSTEMS: dict[str, Callable[[], Recipe]] = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from fmtutor.bench.result_rows import rows_frame
 from fmtutor.core.files import read_json
-from fmtutor.core.tables import lookup
 from fmtutor.engine.metrics import Interval, bootstrap_mean
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -51,14 +51,7 @@ def results_frame(folder: Path, name: str) -> pd.DataFrame:
     Raises:
         ValueError: There is no such question, or the file lacks a column.
     """
-    columns = lookup(COLUMNS, name, "result of in-context scores")
-    path = folder / f"{name}.json"
-    if not path.exists():
-        return pd.DataFrame(columns=list(columns))
-    frame = pd.DataFrame(read_json(path)["rows"])
-    if lacking := [column for column in columns if column not in frame]:
-        raise ValueError(f"{path.name} must have the columns {columns}, lacks {lacking}; {COMMAND}")
-    return frame
+    return rows_frame(folder, name, COLUMNS, what="result of in-context scores", command=COMMAND)
 
 
 def task_means(frame: pd.DataFrame, by: Sequence[str], value: str = "dice") -> pd.Series:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from fmtutor import __version__
-from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE
+from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE, fit_config
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
@@ -27,7 +27,7 @@ from fmtutor.data.episodes import Episodes, stacked
 from fmtutor.data.task_bank import Task, TaskBank, bank_of
 from fmtutor.data.task_sources import training_sources
 from fmtutor.engine.checkpoint import save_weights
-from fmtutor.engine.fit import FitConfig, Record, fit
+from fmtutor.engine.fit import Record, fit
 from fmtutor.engine.sensitivity import support_sensitivity
 from fmtutor.paradigms import IN_CONTEXT, paradigm
 
@@ -77,7 +77,7 @@ def recipe_of(system: str, profile: str = "quick", steps: int | None = None) -> 
     recipe = InContextRecipe(
         system=system, config=config, episodes=EpisodeConfig(ambiguous=ambiguous)
     )
-    return replace(recipe, precision="bf16") if profile == "quick" else recipe
+    return replace(recipe, precision="fast") if profile == "quick" else recipe
 
 
 def stream_of(recipe: InContextRecipe, bank: TaskBank, *, seed: int) -> EpisodeStream:
@@ -142,16 +142,6 @@ def measure(model: nn.Module, probe: Episodes, step: int, folder: Path) -> None:
     with open(folder / GUARD_FILE, "a") as file:
         file.write(json.dumps(row) + "\n")
     found.guard()
-
-
-def fit_config(recipe: InContextRecipe, *, seed: int) -> FitConfig:
-    """Return the optimiser's part of a recipe."""
-    c = recipe.config
-    return FitConfig(
-        steps=c.steps, lr=c.lr, weight_decay=c.weight_decay,
-        warmup_steps=min(c.warmup_steps, c.steps // 2),
-        precision=recipe.precision, ema_decay=recipe.ema_decay, seed=seed,
-    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def described(recipe: InContextRecipe, seed: int) -> dict[str, Any]:

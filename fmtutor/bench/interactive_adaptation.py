@@ -1,6 +1,6 @@
 """What a general 2D SAM is worth to medicine: each adapted system begun from it, and from nothing.
 
-Every system trains the same number of steps on virtual patients, once from the shipped general SAM
+Every system trains the same number of steps on virtual patients, once from our general SAM
 with what its paper freezes frozen, once from scratch with nothing frozen (a frozen network of
 random weights would be no fair rival). All are asked about the same slices of patients of the
 target centre, which no training saw.
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmtutor.bench.interactive_training import InteractiveRecipe, fit_config, stream_of
+from fmtutor.bench.interactive_training import InteractiveRecipe, stream_of
+from fmtutor.bench.training import fit_config
 from fmtutor.core.ask import Clicks
 from fmtutor.core.prompts import INSIDE, Prompts, no_points
 from fmtutor.core.seeds import rng as rng_of

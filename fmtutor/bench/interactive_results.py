@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fmtutor.core.files import read_json
-from fmtutor.core.tables import lookup
+from fmtutor.bench.result_rows import rows_frame
 from fmtutor.engine.interaction import Curve
 from fmtutor.engine.interaction_summary import area, clicks_to, reached
 from fmtutor.engine.metrics import bootstrap_mean
@@ -57,14 +56,7 @@ def results_frame(folder: Path, name: str) -> pd.DataFrame:
     Raises:
         ValueError: There is no such part, or the file lacks a column.
     """
-    columns = lookup(COLUMNS, name, "result of interaction scores")
-    path = folder / f"{name}.json"
-    if not path.exists():
-        return pd.DataFrame(columns=list(columns))
-    frame = pd.DataFrame(read_json(path)["rows"])
-    if lacking := [column for column in columns if column not in frame]:
-        raise ValueError(f"{path.name} must have the columns {columns}, lacks {lacking}; {COMMAND}")
-    return frame
+    return rows_frame(folder, name, COLUMNS, what="result of interaction scores", command=COMMAND)
 
 
 def per_click(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from fmtutor import __version__
-from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE
+from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE, fit_config
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
@@ -28,7 +28,7 @@ from fmtutor.data.objects import ObjectBatch
 from fmtutor.data.slice_bank import SliceBankConfig, training_slices
 from fmtutor.data.slice_objects import SliceObjectConfig, SliceObjectStream
 from fmtutor.engine.checkpoint import save_weights
-from fmtutor.engine.fit import FitConfig, Record, fit
+from fmtutor.engine.fit import Record, fit
 from fmtutor.paradigms import INTERACTIVE, paradigm
 
 EVERYDAY = frozenset({"sam"})
@@ -77,7 +77,7 @@ def recipe_of(system: str, profile: str = "quick", steps: int | None = None) -> 
     if steps is not None:
         config = replace(config, steps=steps)
     recipe = InteractiveRecipe(system=system, config=config)
-    return replace(recipe, precision="bf16") if profile == "quick" else recipe
+    return replace(recipe, precision="fast") if profile == "quick" else recipe
 
 
 def stream_of(recipe: InteractiveRecipe, *, seed: int) -> Callable[[int], ObjectBatch]:
@@ -140,16 +140,6 @@ def train_interactive(
     stream = stream or stream_of(recipe, seed=seed)
     yield from fit(model, module.step, stream, fit_config(recipe, seed=seed), folder=folder)
     save_weights(model, folder / WEIGHTS_FILE)
-
-
-def fit_config(recipe: InteractiveRecipe, *, seed: int) -> FitConfig:
-    """Return the optimiser's part of a recipe."""
-    c = recipe.config
-    return FitConfig(
-        steps=c.steps, lr=c.lr, weight_decay=c.weight_decay,
-        warmup_steps=min(c.warmup_steps, c.steps // 2),
-        precision=recipe.precision, ema_decay=recipe.ema_decay, seed=seed,
-    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def described(recipe: InteractiveRecipe, seed: int) -> dict[str, Any]:

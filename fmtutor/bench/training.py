@@ -75,7 +75,7 @@ def _organs(_: str, profile: str) -> Recipe:
         recipe.config, backbone="lean_unet3d", channels=(16, 32, 64, 128, 192), patch=(128, 96, 24),
         batch=1, steps=4500, lr=2e-3, warmup_steps=100, weight_decay=1e-4,
     )  # fmt: skip
-    return replace(recipe, config=config, precision="bf16", ema_decay=0.998, balance=0.5)
+    return replace(recipe, config=config, precision="fast", ema_decay=0.998, balance=0.5)
 
 
 RECIPES: dict[str, Callable[[str, str], Recipe]] = {
@@ -111,8 +111,13 @@ def stream_of(recipe: Recipe, *, seed: int, sources: Sequence[Source] | None = N
     )
 
 
-def fit_config(recipe: Recipe, *, seed: int) -> FitConfig:
-    """Return the optimiser's part of a recipe."""
+def fit_config(recipe: Any, *, seed: int) -> FitConfig:
+    """Return the optimiser's part of a recipe, of this family or another.
+
+    Args:
+        recipe: With ``config``, ``precision`` and ``ema_decay``.
+        seed: Of the run.
+    """
     c = recipe.config
     return FitConfig(
         steps=c.steps, lr=c.lr, weight_decay=c.weight_decay,

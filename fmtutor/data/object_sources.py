@@ -54,7 +54,7 @@ class BrainSource:
 def object_sources(
     *, patients: int = 16, wide_patients: int = 300, brain: float = 0.15
 ) -> tuple[list[Source], list[float]]:
-    """Return what the shipped interactive networks learn from, and how likely each source is.
+    """Return what our interactive networks of volumes learn from, and how likely each source is.
 
     Args:
         patients: Virtual patients of each of the six centres.

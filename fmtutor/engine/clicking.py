@@ -10,7 +10,7 @@ A `Plan` says how systems differ in this: how many rounds, who clicks, whether a
 whether the network sees all clicks or the newest, and which rounds have a gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +24,8 @@ from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.boxes import relaxed, tight
 from fmtutor.data.clicks import SIMULATORS, simulate
 from fmtutor.data.objects import ObjectBatch
+
+AnswerLoss = Callable[[Answer, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,20 @@ def rollout(model: Any, batch: ObjectBatch, plan: Plan) -> list[Answer]:
             torch.clear_autocast_cache()
         talk.hear(answers[-1])
     return answers
+
+
+def conversation_loss(model: Any, batch: ObjectBatch, plan: Plan, loss: AnswerLoss) -> Tensor:
+    """Return a loss as a mean over the answers of a `rollout` that its plan learns from.
+
+    Args:
+        model: See `rollout`.
+        batch: Images and objects.
+        plan: How the conversation runs.
+        loss: Of an answer to N questions, their masks (N, *grid) and which are known (N,).
+    """
+    answers = paid(rollout(model, batch, plan), plan)
+    truth, known = batch.truth[:, 0], batch.known.flatten()
+    return torch.stack([loss(answer, truth, known) for answer in answers]).mean()
 
 
 def paid(answers: Sequence[Answer], plan: Plan) -> Sequence[Answer]:

@@ -28,7 +28,8 @@ class FitConfig:
     clip_norm: float | None = 1.0
     """Gradients are scaled down to this L2 norm; None leaves them."""
     precision: Precision = "auto"
-    """"auto" (bf16 on a GPU that has it, else fp32), "fp32", or "bf16" (CPU too)."""
+    """"auto" (bf16 on a GPU that has it, else fp32), "fast" (on a CPU that has it too), "fp32", or
+    "bf16"."""
     ema_decay: float | None = None
     """Decay of the running average of the weights a step, such as 0.999; None keeps none."""
     checkpoint_every: int = 200

@@ -133,9 +133,8 @@ def match_places(transformer: TwoWayTransformer, sharpness: float) -> None:
     """Start the attentions between tokens and image with one projection for queries and keys.
 
     What is alike then attends to each other from the first step on, more sharply than by chance.
-    In a trial in 2D (64 tokens, 200 steps) Dice after one click was 0.34 with it and 0.01 without.
-    It does not yet make a click attend its own place: with eight heads of eight features the
-    content of the image outweighs the Fourier features. The published SAM starts by chance.
+    It does not by itself make a click attend its own place: with many narrow heads the content of
+    the image outweighs the Fourier features. The published SAM starts by chance.
 
     Args:
         transformer: Changed in place; only its initial weights are.

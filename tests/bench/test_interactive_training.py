@@ -27,7 +27,7 @@ def recipe():
 
 def test_recipes_are_found_by_name():
     quick = training.recipe_of("early_prompt", steps=7)
-    assert (quick.config.steps, quick.precision) == (7, "bf16")
+    assert (quick.config.steps, quick.precision) == (7, "fast")
     assert training.recipe_of("early_prompt", "gpu").precision == "auto"
     with pytest.raises(ValueError, match="unknown interactive system"):
         training.recipe_of("early")

@@ -17,6 +17,11 @@ def test_auto_is_fp32_on_a_cpu_and_a_choice_is_taken_as_it_is():
     assert autocast_dtype("bf16", "cpu") is torch.bfloat16
 
 
+def test_fast_is_bf16_only_where_the_hardware_has_it():
+    expected = torch.bfloat16 if has_fast_bf16("cpu") else None
+    assert autocast_dtype("fast", "cpu") is expected
+
+
 @pytest.mark.gpu
 def test_auto_is_bf16_on_a_gpu_that_has_it():
     assert best_device().type == "cuda"

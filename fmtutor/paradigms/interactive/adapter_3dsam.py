@@ -14,7 +14,6 @@ Taught in: 10
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +23,7 @@ from fmtutor.core.card import Card
 from fmtutor.core.prompts import Answer, Prompts
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, paid, rollout
+from fmtutor.engine.clicking import Plan, conversation_loss
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.session import segment
 from fmtutor.losses.promptable import PromptLoss, cross_entropy_each, dice_each
@@ -92,7 +91,7 @@ class Config:
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
-        """A CPU: the shape of the shipped general SAM, crops of 64 x 64 x 48 voxels."""
+        """A CPU: the shape of our stand-in for general SAM, crops of 64 x 64 x 48 voxels."""
         return replace(cls(), **changes)
 
     @classmethod
@@ -192,10 +191,7 @@ def build(config: Config, base: Base | None = None) -> Adapter3dSam:
 
 def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     """Return Dice and cross-entropy in equal parts, a mean over the rounds of an interaction."""
-    plan = config_of(model).plan
-    answers = paid(rollout(model, batch, plan), plan)
-    truth, known = batch.truth[:, 0], batch.known.flatten()
-    return torch.stack([LOSS(answer, truth, known) for answer in answers]).mean()
+    return conversation_loss(model, batch, config_of(model).plan, LOSS)
 
 
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:

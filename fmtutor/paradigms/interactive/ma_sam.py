@@ -28,7 +28,7 @@ from fmtutor.core.card import Card
 from fmtutor.core.prompts import Answer, Prompts
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, paid, rollout
+from fmtutor.engine.clicking import Plan, conversation_loss
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.slice_classes import classes_of, segment_classes
 from fmtutor.engine.stack_prompts import segment_stacks
@@ -107,7 +107,7 @@ class Config:
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
-        """A CPU: the shape of the shipped general SAM."""
+        """A CPU: the shape of our stand-in for general SAM."""
         return replace(cls(), **changes)
 
     @classmethod
@@ -219,9 +219,7 @@ def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     """
     config = config_of(model)
     if not config.classes:
-        answers = paid(rollout(model, batch, config.plan), config.plan)
-        truth, known = batch.truth[:, 0], batch.known.flatten()
-        return torch.stack([LOSS(answer, truth, known) for answer in answers]).mean()
+        return conversation_loss(model, batch, config.plan, LOSS)
     if batch.objects != len(config.classes):
         raise ValueError(
             f"an automatic system learns one object a class, {len(config.classes)} in all, got "

@@ -24,7 +24,7 @@ from fmtutor.core.ask import Ask, Part
 from fmtutor.core.card import Card
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, rollout
+from fmtutor.engine.clicking import Plan, conversation_loss
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.slice_session import segment_slices
 from fmtutor.losses.promptable import sam_loss
@@ -108,14 +108,7 @@ def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     Each round's prompt answers the last round's mistakes; masks go from round to round without a
     gradient.
     """
-    return mean_over_rounds(model, batch, loss=sam_loss)
-
-
-def mean_over_rounds(model: nn.Module, batch: ObjectBatch, *, loss: Any) -> Tensor:
-    """Return a loss of `fmtutor.losses.promptable`, meant over the rounds of the model's plan."""
-    answers = rollout(model, batch, config_of(model).plan)
-    target, known = batch.target.flatten(0, 1), batch.known.flatten()
-    return sum(loss(answer, target, known) for answer in answers) / len(answers)
+    return conversation_loss(model, batch, config_of(model).plan, sam_loss)
 
 
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:
@@ -142,7 +135,7 @@ CARD = Card(
     licence_weights="Apache-2.0",
     deviations=(
         "paper() is the published ViT-B and loads its weights; quick() is a hundredth of it",
-        "the shipped stand-in for general SAM (sam_base) saw the non-medical pictures that "
+        "our stand-in for general SAM (sam_base) sees the non-medical pictures that "
         "scikit-image carries and drawn shapes, with super-pixels as objects: a few pictures in "
         "place of SA-1B's 11 million",
         "1 to 4 rounds a step in place of up to 11; the last logits come back without a gradient",

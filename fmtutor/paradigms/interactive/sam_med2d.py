@@ -16,7 +16,6 @@ Taught in: 09
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fmtutor.core.ask import Ask, Boxes, Clicks, Part, PreviousMask
@@ -24,7 +23,7 @@ from fmtutor.core.card import Card
 from fmtutor.core.prompts import Answer, Prompts
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, rollout
+from fmtutor.engine.clicking import Plan, conversation_loss
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.slice_session import segment_slices
 from fmtutor.losses.promptable import sam_loss
@@ -77,7 +76,7 @@ class Config:
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
-        """A CPU: the shape of the shipped general SAM."""
+        """A CPU: the shape of our stand-in for general SAM."""
         return replace(cls(), **changes)
 
     @classmethod
@@ -149,9 +148,7 @@ def build(config: Config, base: Base | None = None) -> SamMed2d:
 
 def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     """Return the mean over the rounds of 20 focal + Dice + overlap error."""
-    answers = rollout(AdaptersOnce(model), batch, config_of(model).plan)
-    truth, known = batch.truth[:, 0], batch.known.flatten()
-    return torch.stack([sam_loss(answer, truth, known) for answer in answers]).mean()
+    return conversation_loss(AdaptersOnce(model), batch, config_of(model).plan, sam_loss)
 
 
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:

@@ -25,7 +25,7 @@ from fmtutor.core.ask import Ask, Part
 from fmtutor.core.card import Card
 from fmtutor.data.cases import Case
 from fmtutor.data.objects import ObjectBatch
-from fmtutor.engine.clicking import Plan, rollout
+from fmtutor.engine.clicking import Plan, conversation_loss
 from fmtutor.engine.prediction import Prediction
 from fmtutor.engine.session import segment
 from fmtutor.losses.promptable import rated_loss
@@ -112,9 +112,7 @@ def build(config: Config) -> Sam:
 
 def step(model: nn.Module, batch: ObjectBatch) -> Tensor:
     """Return Dice of squares + cross-entropy + overlap error, a mean over the rounds."""
-    answers = rollout(model, batch, config_of(model).plan)
-    target, known = batch.target.flatten(0, 1), batch.known.flatten()
-    return sum(rated_loss(answer, target, known) for answer in answers) / len(answers)
+    return conversation_loss(model, batch, config_of(model).plan, rated_loss)
 
 
 def predict(model: nn.Module, case: Case, ask: Ask | Part) -> Prediction:

@@ -82,7 +82,7 @@ class Config:
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":
-        """A CPU: the shape of the shipped general SAM."""
+        """A CPU: the shape of our stand-in for general SAM."""
         return replace(cls(), **changes)
 
     @classmethod
