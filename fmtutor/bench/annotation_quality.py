@@ -31,6 +31,7 @@ from scipy import ndimage
 from fmtutor.engine.metrics import dice
 
 Mask = Bool[np.ndarray, "H W D"]
+Depth = Float[np.ndarray, "H W D"]
 MARGIN = 8
 """Voxels kept around the masks: a border that moved further counts as moved by about so much."""
 
@@ -63,15 +64,8 @@ def border_shift_mm(
     Raises:
         ValueError: A mask is empty, or the shapes differ.
     """
-    if mask.shape != truth.shape or not mask.any() or not truth.any():
-        raise ValueError(
-            f"a border moves between masks on one grid that hold something, got {mask.shape} with "
-            f"{int(mask.sum())} and {truth.shape} with {int(truth.sum())} voxels; leave it out."
-        )
-    box = _box_round(mask | truth)
-    mask, truth = mask[box], truth[box]
-    surface = truth & ~ndimage.binary_erosion(truth, border_value=1)
-    return (_signed(mask, spacing_mm) - _signed(truth, spacing_mm))[surface]
+    (_, at_mask), (truth, at_truth) = _depths(mask, truth, spacing_mm)
+    return (at_mask - at_truth)[_surface(truth)]
 
 
 def border_bias_mm(mask: Mask, truth: Mask, spacing_mm: Sequence[float]) -> float:
@@ -80,9 +74,9 @@ def border_bias_mm(mask: Mask, truth: Mask, spacing_mm: Sequence[float]) -> floa
     From the truth's surface alone a part that was missed would count by its depth, and a part that
     was added far away not at all.
     """
-    there = border_shift_mm(mask, truth, spacing_mm).mean()
-    back = border_shift_mm(truth, mask, spacing_mm).mean()
-    return float(there - back) / 2
+    (mask, at_mask), (truth, at_truth) = _depths(mask, truth, spacing_mm)
+    shift = at_mask - at_truth
+    return float(shift[_surface(truth)].mean() + shift[_surface(mask)].mean()) / 2
 
 
 def borders(masks: Sequence[Mask], truth: Mask, spacing_mm: Sequence[float]) -> Borders:
@@ -195,6 +189,25 @@ def smooth_noise(
 def agreement(masks: Mapping[str, Mask]) -> float:
     """Return the mean pairwise Dice of annotators by name."""
     return float(np.nanmean(pairwise_dice(list(masks.values()))))
+
+
+def _depths(
+    mask: Mask, truth: Mask, spacing_mm: Sequence[float]
+) -> tuple[tuple[Mask, Depth], tuple[Mask, Depth]]:
+    """Return both masks in the box round them, each with its signed distances."""
+    if mask.shape != truth.shape or not mask.any() or not truth.any():
+        raise ValueError(
+            f"a border moves between masks on one grid that hold something, got {mask.shape} with "
+            f"{int(mask.sum())} and {truth.shape} with {int(truth.sum())} voxels; leave it out."
+        )
+    box = _box_round(mask | truth)
+    mask, truth = mask[box], truth[box]
+    return (mask, _signed(mask, spacing_mm)), (truth, _signed(truth, spacing_mm))
+
+
+def _surface(mask: Mask) -> Mask:
+    """Return the voxels of a mask that touch what is outside of it."""
+    return mask & ~ndimage.binary_erosion(mask, border_value=1)
 
 
 def _signed(mask: Mask, spacing_mm: Sequence[float]) -> Float[np.ndarray, "H W D"]:

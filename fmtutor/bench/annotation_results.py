@@ -30,6 +30,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Result file to the columns that are read of it."""
 COMMAND = "python benchmarks/annotation/run.py"
 """What makes the files."""
+PARTS = {
+    "crowd": "crowd", "agreement": "crowd", "labels": "crowd", "training": "crowd",
+    "volumes": "volumes", "clicks": "clicks", "context": "context",
+}  # fmt: skip
+"""Result file to the part of the run that makes it."""
+COUNTED = {
+    "case": ("cases", "case"), "structure": ("structures", "structure"),
+    "labels": ("label sets", "label set"), "seed": ("seeds", "seed"),
+}  # fmt: skip
+"""Column of which different values are counted, to its name for several and for one."""
 LABELS = {
     "true": "true masks",
     "expert": "an expert's clicks",
@@ -55,14 +65,21 @@ def results_frame(folder: Path, name: str) -> pd.DataFrame:
     return rows_frame(folder, name, COLUMNS, what="result of annotation", command=COMMAND)
 
 
+def missing(name: str) -> str:
+    """Return the sentence about a result file that is not there."""
+    return f"No result {name}.json yet; it is made by: {COMMAND} --only {PARTS[name]}"
+
+
 def made_by(folder: Path, name: str) -> str:
-    """Return in words what a result file was made with; says so where there is none."""
+    """Return in words what a result file holds and was made with; says so where there is none."""
     path = folder / f"{name}.json"
     if not path.exists():
-        return f"no results yet: {COMMAND}"
-    values = read_json(path)
-    weights = ", ".join(values.get("models", {}))
-    return f"{len(values['rows'])} rows of {weights or 'no shipped model'} by `{COMMAND}`"
+        return missing(name)
+    values, frame = read_json(path), results_frame(folder, name)
+    counts = {column: frame[column].nunique() for column in COUNTED if column in frame}
+    held = ", ".join(f"{count} {COUNTED[what][count == 1]}" for what, count in counts.items())
+    weights = " and ".join(values.get("models", {})) or "no shipped network"
+    return f"{held}; {weights}; made by: {COMMAND} --only {PARTS[name]}"
 
 
 def crowd_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -92,6 +109,18 @@ def agreement_table(frame: pd.DataFrame) -> pd.DataFrame:
     squares = table[["shared_mm", "individual_mm"]] ** 2
     table["shared part"] = squares["shared_mm"] / squares.sum(axis=1)
     return table
+
+
+def agreement_sentences(frame: pd.DataFrame) -> list[str]:
+    """Say for each skill whether agreement flatters, and how much of the error is everybody's."""
+    if frame.empty:
+        return [missing("agreement")]
+    return [
+        f"{skill:8s} {row['pairwise_dice']:.2f} with each other, {row['dice']:.2f} with the truth: "
+        f"agreement {'flatters' if row['pairwise_dice'] > row['dice'] else 'does not flatter'}; "
+        f"{row['shared part']:.0%} of the squared border error is shared"
+        for skill, row in agreement_table(frame).iterrows()
+    ]
 
 
 def case_means(frame: pd.DataFrame, by: Sequence[str], value: str = "dice") -> pd.Series:
@@ -130,15 +159,46 @@ def lost(frame: pd.DataFrame, tests: str, labels: str, against: str = "true") ->
 def lost_sentences(frame: pd.DataFrame, tests: str) -> list[str]:
     """Say for each label set what it costs against the true masks, and if that is told apart."""
     if frame.empty:
-        return [f"No results yet: {COMMAND}"]
+        return [missing("training")]
     names = [name for name in LABELS if name != "true" and name in set(frame["labels"])]
     return [f"{LABELS[name]:24s} {signed(lost(frame, tests, name))}" for name in names]
 
 
-def signed(found: Interval) -> str:
+def signed(found: Interval, of: str = "cases") -> str:
     """Return a difference in words: value, interval, cases, and whether it differs from zero."""
     apart = "" if found.low > 0 or found.high < 0 else "; not told apart from zero"
-    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {found.count} cases{apart})"
+    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {found.count} {of}{apart})"
+
+
+def inherited_table(labels: pd.DataFrame, training: pd.DataFrame, tests: str) -> pd.DataFrame:
+    """Return for each label set Dice and border shift of its masks, and of what learnt from them.
+
+    A network's shift is told beyond that of the network of true masks, whose masks have none.
+    """
+    if labels.empty or training.empty:
+        return pd.DataFrame()
+    learnt = training[training["tests"] == tests]
+    columns = {}
+    for who, frame in (("masks", labels), ("network", learnt)):
+        means = frame.assign(bias_mm=frame["bias_mm"].astype(float)).groupby("labels")
+        columns[who, "dice"] = means["dice"].mean()
+        columns[who, "shift, mm"] = means["bias_mm"].mean()
+    table = pd.DataFrame(columns).loc[[name for name in LABELS if name in columns[who, "dice"]]]
+    table["network", "shift, mm"] -= table.loc["true", ("network", "shift, mm")]
+    return table
+
+
+def equal_dice_sentence(labels: pd.DataFrame, training: pd.DataFrame, tests: str) -> str:
+    """Say how far label sets of one Dice, and the networks that learn from them, lie apart."""
+    if labels.empty or training.empty:
+        return missing("training")
+    same = inherited_table(labels, training, tests).loc[["novice", "rough", "grown"]]
+    masks, network = (float(np.ptp(same[who, "dice"])) for who in ("masks", "network"))
+    spread = training_table(training, tests)["spread of seeds"].mean()
+    return (
+        f"novice, rough, grown: Dice of the masks at most {masks:.3f} apart, of the networks "
+        f"{network:.3f}; seeds of one label set spread by {spread:.3f}"
+    )
 
 
 def choice_gains(frame: pd.DataFrame, tests: str) -> dict[str, Interval]:
@@ -165,6 +225,34 @@ def click_curves(frame: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(curves)
     table.index = pd.RangeIndex(1, len(table) + 1, name="click")
     return table
+
+
+def click_gaps(frame: pd.DataFrame) -> dict[str, Interval]:
+    """Return Dice after the last click of one choice minus another's, paired by case."""
+    if frame.empty:
+        return {}
+    last = frame.assign(last=[curve[-1] for curve in frame["dice"]])
+    table = last.groupby(["case", "choice"])["last"].mean().unstack("choice")
+    pairs = [("error", "uncertain"), ("uncertain", "random")]
+    return {
+        f"{one} less {other}": bootstrap_mean((table[one] - table[other]).dropna().tolist(), 0)
+        for one, other in pairs if {one, other} <= set(table)
+    }  # fmt: skip
+
+
+def context_gaps(frame: pd.DataFrame) -> dict[str, Interval]:
+    """Return clicks of late images (see `context_table`) of the growing start minus another's.
+
+    Paired by data set: a structure in one order.
+    """
+    if frame.empty:
+        return {}
+    late = frame[frame["image"] > 2 * frame["image"].max() / 3]
+    table = late.groupby(["structure", "seed", "start"])["clicks"].mean().unstack("start")
+    return {
+        f"growing less {other}": bootstrap_mean((table["growing"] - table[other]).tolist(), 0)
+        for other in ("fixed", "afresh") if other in table
+    }  # fmt: skip
 
 
 def context_table(frame: pd.DataFrame) -> pd.DataFrame:

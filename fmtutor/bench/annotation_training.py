@@ -22,7 +22,6 @@ from torch import nn
 from fmtutor.bench.annotation_crowd import STRUCTURES, worth_it
 from fmtutor.bench.annotation_quality import moved, quality, smooth_noise
 from fmtutor.bench.training import heads_of, parameter_groups
-from fmtutor.core.ask import Classes
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.core.seeds import seed_everything
 from fmtutor.data.cases import Case
@@ -31,12 +30,17 @@ from fmtutor.data.regions import Protocol, Region
 from fmtutor.data.resampling import resample_case, to_grid
 from fmtutor.data.transforms import normalise
 from fmtutor.engine.fit import FitConfig, fit
+from fmtutor.engine.inference import segment
 from fmtutor.engine.metrics import dice
+from fmtutor.engine.prediction import Prediction
+from fmtutor.paradigms import config_of
 from fmtutor.paradigms.reference import nnunet_like
 
 Mask = Bool[np.ndarray, "H W D"]
 Masks = Mapping[str, Mask]
 """Structure to mask, on the case's grid; a structure that is not there is absent."""
+OVERLAP = 0.25
+"""Of the windows of a prediction: half as many as `nnunet_like.predict` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +49,13 @@ class Training:
 
     spacing_mm: float = 6.0
     """Voxel edge that images and masks are brought to."""
-    patch: tuple[int, int, int] = (40, 40, 24)
+    patch: tuple[int, int, int] = (32, 32, 16)
     """Voxels of a patch."""
     channels: tuple[int, ...] = (8, 16, 32, 64)
     """Features per level."""
     batch: int = 2
     """Patches of a step."""
-    steps: int = 300
+    steps: int = 200
     """Optimiser steps."""
     lr: float = 4e-3
     """Peak learning rate of AdamW; the heads' is ten times that."""
@@ -161,11 +165,20 @@ def trained_on(cases: Sequence[Case], training: Training, *, seed: int) -> nn.Mo
     return model.eval()
 
 
+def segmented(model: nn.Module, case: Case) -> Prediction:
+    """Segment a case with the small network, in few windows."""
+    config = config_of(model)
+    return segment(
+        model, case, names=config.classes, spacing_mm=config.spacing_mm, patch=config.patch,
+        overlap=OVERLAP,
+    )  # fmt: skip
+
+
 def scored(model: nn.Module, cases: Sequence[Case], training: Training) -> list[dict[str, Any]]:
     """Return a row for each case and structure of which there is enough: Dice, volume, border."""
     rows = []
     for case in cases:
-        found = nnunet_like.predict(model, case, Classes(training.structures))
+        found = segmented(model, case)
         for structure, truth in worth_it(case, training.structures).items():
             numbers = quality(found.mask(structure), truth, case.spacing_mm)
             rows.append({"case": case.name, "structure": structure, **numbers})
@@ -178,7 +191,7 @@ def entropy(model: nn.Module, case: Case) -> float:
     Entropies of the structures are added up, and averaged over the tenth of the voxels
     with the most, as sure air would drown the rest.
     """
-    found = nnunet_like.predict(model, case, Classes())
+    found = segmented(model, case)
     p = torch.from_numpy(found.scores.astype(np.float32)).clamp(1e-6, 1 - 1e-6)
     bits = -(p * p.log2() + (1 - p) * (1 - p).log2()).sum(0).flatten()
     return float(bits.topk(max(1, len(bits) // 10)).values.mean())

@@ -30,6 +30,14 @@ def _training():
     ]  # fmt: skip
 
 
+def _agreement():
+    about = {"case": "a", "structure": "liver", "people": 3, "bias_mm": 1.0, "individual_mm": 5.0}
+    return [
+        {**about, "skill": "expert", "pairwise_dice": 0.9, "dice": 0.8, "shared_mm": 5.0},
+        {**about, "skill": "novice", "pairwise_dice": 0.6, "dice": 0.7, "shared_mm": 0.0},
+    ]
+
+
 def _volumes():
     return [
         {"choice": choice, "seed": seed, "round": number, "volumes": 2 + number, "tests": "there",
@@ -56,7 +64,7 @@ def _context():
 
 
 ROWS = {"crowd": _crowd, "training": _training, "volumes": _volumes, "clicks": _clicks,
-        "context": _context}  # fmt: skip
+        "context": _context, "agreement": _agreement}  # fmt: skip
 
 
 @pytest.fixture
@@ -71,8 +79,19 @@ def test_a_file_that_is_not_there_gives_an_empty_table_and_says_so(tmp_path):
         frame = results.results_frame(tmp_path, name)
         assert frame.empty
         assert tuple(frame.columns) == columns
-    assert "no results yet" in results.made_by(tmp_path, "crowd")
-    assert "No results" in results.lost_sentences(frame, "there")[0]
+    for name in results.COLUMNS:
+        assert "No result" in results.made_by(tmp_path, name)
+        assert f"--only {results.PARTS[name]}" in results.made_by(tmp_path, name)
+    empty = results.results_frame(tmp_path, "training")
+    assert "No result training.json" in results.lost_sentences(empty, "there")[0]
+    assert "No result training.json" in results.equal_dice_sentence(empty, empty, "there")
+    assert "No result agreement.json" in results.agreement_sentences(empty)[0]
+    assert results.inherited_table(empty, empty, "there").empty
+    assert results.click_gaps(empty) == results.context_gaps(empty) == {}
+
+
+def test_what_a_file_holds_is_said_in_words(folder):
+    assert results.made_by(folder, "training").startswith("3 cases, 1 structure, 3 label sets, 2 s")
 
 
 def test_a_file_without_its_columns_is_refused(tmp_path):
@@ -94,6 +113,30 @@ def test_parts_of_borders_add_up_in_squares():
     table = results.agreement_table(pd.DataFrame(rows))
     assert table.loc["novice", "shared_mm"] == pytest.approx(5.0)
     assert table.loc["novice", "shared part"] == pytest.approx(0.5)
+
+
+def test_agreement_is_told_with_what_it_hides(folder):
+    expert, novice = results.agreement_sentences(results.results_frame(folder, "agreement"))
+    assert "agreement flatters; 50%" in expert
+    assert "agreement does not flatter; 0%" in novice
+
+
+def test_a_network_inherits_a_shift_beyond_that_of_true_masks():
+    shifts = {"true": (0.0, 1.0), "novice": (0.0, 1.0), "rough": (0.0, 1.5), "grown": (4.0, 4.0)}
+    dices = {"true": 0.9, "novice": 0.8, "rough": 0.78, "grown": 0.7}
+    labels = pd.DataFrame({"labels": list(shifts), "dice": 0.8,
+                           "bias_mm": [masks for masks, _ in shifts.values()]})  # fmt: skip
+    training = pd.DataFrame([
+        {"labels": name, "tests": "there", "case": "a", "seed": seed, "dice": dices[name],
+         "volume_ratio": 1.0, "bias_mm": network}
+        for name, (_, network) in shifts.items() for seed in range(3)
+    ])  # fmt: skip
+    table = results.inherited_table(labels, training, "there")
+    assert list(table.index) == list(shifts)
+    assert table.loc["grown", ("masks", "shift, mm")] == pytest.approx(4.0)
+    assert table.loc["grown", ("network", "shift, mm")] == pytest.approx(3.0)
+    sentence = results.equal_dice_sentence(labels, training, "there")
+    assert "masks at most 0.000 apart, of the networks 0.100; seeds" in sentence
 
 
 def test_label_sets_are_compared_by_case(folder):
@@ -118,6 +161,13 @@ def test_a_choice_is_compared_with_chance(folder):
 def test_clicks_and_starts_are_averaged(folder):
     curves = results.click_curves(results.results_frame(folder, "clicks"))
     assert curves.loc[2, "error"] == pytest.approx(0.9)
+    gaps = results.click_gaps(results.results_frame(folder, "clicks"))
+    assert {name: found.mean for name, found in gaps.items()} == {
+        "error less uncertain": pytest.approx(0.1)
+    }
+    gaps = results.context_gaps(results.results_frame(folder, "context"))
+    assert gaps["growing less afresh"].mean == pytest.approx(-8.5)
+    assert results.signed(gaps["growing less afresh"], "data sets").endswith("1 data sets)")
     table = results.context_table(results.results_frame(folder, "context"))
     assert list(table.index) == ["growing", "afresh"]
     assert table.loc["growing", "early"] == pytest.approx(5.5)
@@ -128,7 +178,9 @@ def test_clicks_and_starts_are_averaged(folder):
 @pytest.mark.parametrize("full", [True, False])
 def test_every_figure_is_drawn_and_an_empty_one_says_so(folder, tmp_path, full):
     at = folder if full else tmp_path / "nothing"
-    crowd, training, volumes, clicks, context = (results.results_frame(at, n) for n in ROWS)
+    crowd, training, volumes, clicks, context, _ = (
+        results.results_frame(at, name) for name in ROWS
+    )
     labels = training.drop(columns=["seed", "tests"])
     drawn = [
         figures.plot_crowd(crowd),
