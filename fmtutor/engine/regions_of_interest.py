@@ -200,6 +200,8 @@ def inside_case(
     near = cast(Box, tuple(slice(a, b) for a, b in zip(low, high, strict=True)))
     part = region.within(near)
     inner = part.box(shape)
+    if any(span.stop <= span.start for span in inner):  # all of it lies where the case has ended
+        return box, mask
     found = resample(logits[near], part, case_region(shape).within(inner), fill=threshold)
     offset = (slice(i.start - b.start, i.stop - b.start) for i, b in zip(inner, box, strict=True))
     mask[tuple(offset)] = (found > threshold).numpy()

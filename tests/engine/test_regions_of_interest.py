@@ -74,6 +74,15 @@ def test_a_region_beyond_the_volume_is_filled_and_never_answers_outside():
     assert mask.all()
 
 
+def test_an_answer_beside_a_thin_volume_is_no_answer():
+    region = lattice((0, 0, -6), (1, 1, 1), SIZE)
+    logits = torch.full(SIZE, -1.0)
+    logits[4:8, 4:8, 14:] = 1.0  # the volume of 4 slices has ended there
+    box, mask = inside_case(logits, region, (16, 16, 4))
+    assert mask.shape == tuple(part.stop - part.start for part in box)
+    assert not mask.any()
+
+
 def test_cutting_equals_resampling_the_whole_case():
     image = _smooth((40, 36, 30)).numpy()
     case = Case(name="a", image=image, affine=np.diag([1.5, 1.5, 2.0, 1.0]))
