@@ -31,7 +31,8 @@ from scipy import ndimage
 from fmtutor.engine.metrics import dice
 
 Mask = Bool[np.ndarray, "H W D"]
-Depth = Float[np.ndarray, "H W D"]
+Part = tuple[Bool[np.ndarray, "h w d"], Float[np.ndarray, "h w d"]]
+"""A mask and its signed distances in mm, in a box."""
 MARGIN = 8
 """Voxels kept around the masks: a border that moved further counts as moved by about so much."""
 
@@ -191,9 +192,7 @@ def agreement(masks: Mapping[str, Mask]) -> float:
     return float(np.nanmean(pairwise_dice(list(masks.values()))))
 
 
-def _depths(
-    mask: Mask, truth: Mask, spacing_mm: Sequence[float]
-) -> tuple[tuple[Mask, Depth], tuple[Mask, Depth]]:
+def _depths(mask: Mask, truth: Mask, spacing_mm: Sequence[float]) -> tuple[Part, Part]:
     """Return both masks in the box round them, each with its signed distances."""
     if mask.shape != truth.shape or not mask.any() or not truth.any():
         raise ValueError(
