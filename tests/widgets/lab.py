@@ -25,6 +25,23 @@ PATIENCE_S = 120.0
 """For a server or a kernel to start, on a machine that does other things too."""
 ANSWER_S = 30.0
 """For what a page is asked to do."""
+TIMES = "FMTUTOR_CLICK_TIMES"
+"""Names a JSON file for the measured times."""
+
+
+def keep_times(times: Sequence[float], name: str, what: str) -> None:
+    """Print the milliseconds from click to painted mask, and keep them where it is asked for.
+
+    Args:
+        times: Of one click each.
+        name: Key in the file.
+        what: What was clicked, in words.
+    """
+    print(f"click to painted mask, {what}: {[round(t) if t == t else None for t in times]} ms")
+    if target := os.environ.get(TIMES):
+        path = Path(target)
+        kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        path.write_text(json.dumps({**kept, name: list(times)}), encoding="utf-8")
 
 
 class Lab:

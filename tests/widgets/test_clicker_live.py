@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from fmtutor.widgets.clicker import COLOURS
-from tests.widgets.lab import Lab, Planes
+from tests.widgets.lab import Lab, Planes, keep_times
 
 pytestmark = pytest.mark.browser
 
@@ -48,8 +47,6 @@ clicker = annotate(session)
 """
 GREY = (40 + 160) / 400 * 255
 """What 40 HU look like in the soft tissue window."""
-TIMES = "FMTUTOR_CLICK_TIMES"
-"""Names a JSON file for the measured times."""
 
 
 @pytest.fixture
@@ -214,7 +211,7 @@ def test_a_saved_notebook_opens_again_and_a_lost_kernel_is_told(notebook, tmp_pa
         times = [planes.prompt(lambda at=at: planes.click("axial", at)) for at in voxels]
         told = "[c.voxel for c in session.prompts('liver').clicks]"
         assert lab.evaluate(f"{told} == {voxels}") == "True"
-        _keep(times)
+        keep_times(times, "click_to_mask_ms", "192 x 256 x 256 voxels")
         assert median(times) < 300  # ms; the whole mask in place of its changed box takes more
         lab.save(page)
         assert _size_without_pictures(path) < 20_000
@@ -232,13 +229,6 @@ def test_a_saved_notebook_opens_again_and_a_lost_kernel_is_told(notebook, tmp_pa
         planes.click("axial", (90, 90, d))
         lost = "no answer from the kernel"
         planes.wait(lambda: planes.status().startswith(lost), "the plain message")
-
-
-def _keep(times: list[float]) -> None:
-    """Print the milliseconds from click to painted mask, and write them where it is asked for."""
-    print(f"click to painted mask, 192 x 256 x 256 voxels: {[round(time) for time in times]} ms")
-    if target := os.environ.get(TIMES):
-        Path(target).write_text(json.dumps({"click_to_mask_ms": times}), encoding="utf-8")
 
 
 def _size_without_pictures(path: Path) -> int:
