@@ -29,10 +29,15 @@ from fmtutor.data.slice_bank import SliceBankConfig, training_slices
 from fmtutor.data.slice_objects import SliceObjectConfig, SliceObjectStream
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import Record, fit
+from fmtutor.hub.models import load_shipped
 from fmtutor.paradigms import INTERACTIVE, paradigm
 
 EVERYDAY = frozenset({"sam"})
 """Systems that learn from everyday pictures."""
+ADAPTED = frozenset({"adapter_3dsam", "ma_sam", "medsam", "sam_med2d", "samed"})
+"""Systems that begin from a general SAM."""
+BASE = "sam_base"
+"""Our stand-in for it among the shipped weights."""
 STACKS = frozenset({"ma_sam"})
 """Systems whose third axis counts neighbouring slices, not voxels of equal size."""
 
@@ -45,6 +50,8 @@ class InteractiveRecipe:
     """A name in `fmtutor.paradigms.INTERACTIVE`."""
     config: Any
     """The system's configuration."""
+    base: str = ""
+    """Shipped network that it begins from; empty begins from scratch."""
     patients: int = 16
     """Virtual patients of each of the six centres."""
     wide_patients: int = 300
@@ -77,7 +84,9 @@ def recipe_of(system: str, profile: str = "quick", steps: int | None = None) -> 
     if steps is not None:
         config = replace(config, steps=steps)
     recipe = InteractiveRecipe(system=system, config=config)
-    return replace(recipe, precision="fast") if profile == "quick" else recipe
+    if profile != "quick":
+        return recipe
+    return replace(recipe, precision="fast", base=BASE if system in ADAPTED else "")
 
 
 def stream_of(recipe: InteractiveRecipe, *, seed: int) -> Callable[[int], ObjectBatch]:
@@ -135,7 +144,8 @@ def train_interactive(
     """
     module = paradigm(recipe.system)
     seed_everything(seed)
-    model: nn.Module = module.build(recipe.config)
+    begun = (load_shipped(recipe.base)[0],) if recipe.base else ()
+    model: nn.Module = module.build(recipe.config, *begun)
     write_json(folder / RECIPE_FILE, described(recipe, seed))
     stream = stream or stream_of(recipe, seed=seed)
     yield from fit(model, module.step, stream, fit_config(recipe, seed=seed), folder=folder)

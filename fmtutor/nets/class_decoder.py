@@ -118,7 +118,7 @@ class ClassSam(Sam):
             embedding.map,
             encoder.place.dense(grid),
             encoder.sparse(asked, embedding.image),
-            encoder.dense(asked, grid),
+            encoder.dense(asked, grid, embedding.image),
         )
         return functional.interpolate(low, size=embedding.image, mode="bilinear")
 

@@ -20,7 +20,7 @@ LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 def prompt_channels(
-    prompts: Prompts, grid: tuple[int, ...], *, radius: float, fade: float
+    prompts: Prompts, grid: tuple[int, ...], *, radius: float, fade: float, oldest: int = 1_000
 ) -> Float[Tensor, "B 6 *grid"]:
     """Return the prompts as channels on the image's grid, all in [0, 1].
 
@@ -29,6 +29,7 @@ def prompt_channels(
         grid: Sides of the image, 2 or 3.
         radius: Of a click's ball, in voxels.
         fade: Factor on a ball for each newer click of the same question, in (0, 1].
+        oldest: Newer clicks that count at most: a click before them fades no further.
     """
     rows, dims = len(prompts), len(grid)
     empty = torch.zeros(rows, 1, *grid, device=prompts.points.device)
@@ -37,7 +38,7 @@ def prompt_channels(
         mask = prompts.mask.float().sigmoid()
         if tuple(mask.shape[2:]) != tuple(grid):
             mask = functional.interpolate(mask, size=grid, mode=LINEAR[dims])
-    clicks = _balls(prompts, grid, radius=radius, fade=fade)
+    clicks = _balls(prompts, grid, radius=radius, fade=fade, oldest=oldest)
     box = empty if prompts.boxes is None else filled(prompts.boxes, grid)[:, None].float()
     scribbles = (
         empty.expand(rows, 2, *grid) if prompts.scribbles is None else prompts.scribbles.float()
@@ -46,7 +47,7 @@ def prompt_channels(
 
 
 def _balls(
-    prompts: Prompts, grid: tuple[int, ...], *, radius: float, fade: float
+    prompts: Prompts, grid: tuple[int, ...], *, radius: float, fade: float, oldest: int
 ) -> Float[Tensor, "B 2 *grid"]:
     """Draw the clicks, those inside and those outside; of balls that overlap the clearer stays."""
     labels = prompts.labels
@@ -60,7 +61,7 @@ def _balls(
                 continue
             box, ball = ball_at(prompts.points[row, number], grid, radius=radius)
             channel = out[row, 0 if label == INSIDE else 1]
-            value = fade ** int(newer[row, number])
+            value = fade ** min(int(newer[row, number]), oldest)
             channel[box] = torch.maximum(channel[box], ball.float() * value)
     return out
 

@@ -20,6 +20,10 @@ from fmtutor.core.prompts import INSIDE, NOTHING, OUTSIDE, Prompts
 from fmtutor.nets.vit import CONV, ChannelNorm, Map
 
 WAVES = {"sin": torch.sin, "cos": torch.cos}
+DRAWN = 10.0
+"""Logit of a mask where a click is drawn."""
+IN_BOX = 0.5
+"""Share of it inside a box, which also holds what is not meant."""
 
 
 class FourierPositions(nn.Module):
@@ -72,6 +76,40 @@ class FourierPositions(nn.Module):
         return torch.cat([WAVES[wave](angle) for wave in self.waves], -1)
 
 
+def drawn_prompts(
+    prompts: Prompts, image: Sequence[int], low: Sequence[int], *, radius: float
+) -> Float[Tensor, "B 1 *low"]:
+    """Return a map in [-1, 1]: blobs at clicks, positive inside and negative outside, filled boxes.
+
+    Args:
+        prompts: Points and boxes in voxels of the image.
+        image: Its voxels along each axis.
+        low: Voxels of the map.
+        radius: Standard deviation of a blob, in voxels of the map.
+    """
+    device = prompts.points.device
+    scale = torch.tensor(low, device=device) / torch.tensor(image, device=device)
+    at = (prompts.points.float() + 0.5) * scale - 0.5
+    sign = (prompts.labels == INSIDE).float() - (prompts.labels == OUTSIDE).float()
+    cells = [torch.arange(count, device=device) for count in low]
+    falls = [torch.exp(-0.5 * ((c - at[..., i, None]) / radius) ** 2) for i, c in enumerate(cells)]
+    drawn = _product(sign, falls).sum(1, keepdim=True)
+    if prompts.boxes is not None:
+        ends = (prompts.boxes.float() + torch.tensor([[0.0], [1.0]], device=device)) * scale - 0.5
+        within = [
+            (c >= ends[:, :1, i, None]) & (c <= ends[:, 1:, i, None]) for i, c in enumerate(cells)
+        ]
+        drawn = drawn + _product(torch.full_like(ends[:, :1, 0], IN_BOX), within)
+    return drawn.clamp(-1, 1)
+
+
+def _product(value: Float[Tensor, "B P"], lines: Sequence[Tensor]) -> Float[Tensor, "B P *low"]:
+    """Return a value times one line (B, P, count) along each axis of a map."""
+    for axis, line in enumerate(lines):
+        value = value[..., None] * line[:, :, *[None] * axis]
+    return value
+
+
 class PromptEncoder(nn.Module):
     """Prompts to sparse tokens and a dense map.
 
@@ -83,6 +121,8 @@ class PromptEncoder(nn.Module):
         waves: See `FourierPositions`.
         point_axes: See `FourierPositions`.
         dense_axes: See `FourierPositions`.
+        drawn: Radius, in voxels of a mask, of the blob that a click draws into the last mask, where
+            boxes are filled too; 0 draws nothing, as published.
     """
 
     def __init__(
@@ -92,13 +132,14 @@ class PromptEncoder(nn.Module):
         *,
         boxes: bool = True,
         mask_features: int = 16,
+        drawn: float = 0.0,
         waves: Sequence[str] = ("sin", "cos"),
         point_axes: Sequence[int] | None = None,
         dense_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         conv = CONV[dims]
-        self.dims, self.boxes = dims, boxes
+        self.dims, self.boxes, self.drawn = dims, boxes, drawn
         self.place = FourierPositions(
             features, dims, waves=waves, point_axes=point_axes, dense_axes=dense_axes
         )
@@ -143,8 +184,18 @@ class PromptEncoder(nn.Module):
             return self.no_point.new_zeros(len(prompts), 0, self.no_point.shape[1])
         return torch.cat(tokens, 1)
 
-    def dense(self, prompts: Prompts, grid: Sequence[int]) -> Map:
-        """Return what the last answer adds to the embedding, (B, E, *grid)."""
+    def dense(self, prompts: Prompts, grid: Sequence[int], image: Sequence[int]) -> Map:
+        """Return what the last answer adds to the embedding, (B, E, *grid).
+
+        Args:
+            prompts: Their mask has four times the grid's resolution.
+            grid: Tokens of the image.
+            image: Voxels of the image, in which clicks are counted.
+        """
+        if self.drawn and (prompts.points.shape[1] or prompts.boxes is not None):
+            low = [4 * size for size in grid]
+            drawn = DRAWN * drawn_prompts(prompts, image, low, radius=self.drawn)
+            return self.mask(drawn if prompts.mask is None else drawn + prompts.mask)
         if prompts.mask is not None:
             return self.mask(prompts.mask)
         nothing = self.no_mask.view(1, -1, *[1] * self.dims)

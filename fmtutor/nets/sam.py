@@ -71,6 +71,9 @@ class Shape:
     matched: float = 0.0
     """Sharpness of the attentions between tokens and image at the start of a training from scratch,
     see `fmtutor.nets.two_way.match_places`; 0 leaves it to chance, as published."""
+    drawn: float = 0.0
+    """Radius, in voxels of a mask, of the blob that a click draws into the last mask, so that the
+    image is told where the click is; 0 leaves that to the attention, as published."""
     intensity: str = "unit"
     """What the encoder sees of an image in [0, 1]: a key of `INTENSITY`."""
 
@@ -127,6 +130,7 @@ class Sam(nn.Module):
             waves=shape.waves,
             point_axes=shape.point_axes,
             dense_axes=shape.dense_axes,
+            drawn=shape.drawn,
         )
         self.mask_decoder = MaskDecoder(
             shape.prompt_features,
@@ -167,7 +171,7 @@ class Sam(nn.Module):
             embedding.map,
             self.prompt_encoder.place.dense(grid),
             self.prompt_encoder.sparse(prompts, embedding.image),
-            self.prompt_encoder.dense(prompts, grid),
+            self.prompt_encoder.dense(prompts, grid, embedding.image),
             details=embedding.details,
             candidates=candidates,
         )

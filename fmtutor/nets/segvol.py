@@ -249,7 +249,7 @@ class TextPromptedVit(nn.Module):
             embedding,
             self.prompt_encoder.place.dense(grid),
             torch.cat([sparse.to(token.dtype), token[:, None]], 1),
-            dense=self.prompt_encoder.dense(prompts.with_mask(None), grid),
+            dense=self.prompt_encoder.dense(prompts.with_mask(None), grid, self.shape.image),
             text=text,
             named=named,
         )

@@ -26,6 +26,7 @@ from fmtutor.nets.window_attention import Tokens, WindowAttention
 Map = Float[Tensor, "B C *grid"]
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 class ChannelNorm(nn.Module):
@@ -184,15 +185,19 @@ class ImageEncoder(nn.Module):
 
 
 def _stem(in_channels: int, channels: Sequence[int], dims: int) -> nn.ModuleList:
-    """Return convolutions that halve the image: each with another one, normed and activated."""
+    """Return convolutions that halve the image: each with another one, normed and activated.
+
+    The norm is of each channel over the image (instance norm): a norm over the channels of a voxel,
+    as in the rest of SAM, would take out how bright it is, which is what tells tissues apart.
+    """
     widths = [in_channels, *channels]
     return nn.ModuleList(
         nn.Sequential(
             CONV[dims](before, after, 3, stride=2, padding=1),
-            ChannelNorm(after),
+            NORM[dims](after, affine=True),
             nn.GELU(),
             CONV[dims](after, after, 3, padding=1),
-            ChannelNorm(after),
+            NORM[dims](after, affine=True),
             nn.GELU(),
         )
         for before, after in itertools.pairwise(widths)

@@ -73,3 +73,10 @@ def test_scribbles_are_drawn_as_they_are():
     strokes = (torch.rand(1, 2, *GRID) > 0.5).float()
     channels = drawn(clicked([[3, 5, 4]], [INSIDE], scribbles=strokes))
     assert torch.equal(channels["scribble outside"][0], strokes[0, 1])
+
+
+def test_a_click_fades_no_further_than_the_oldest_that_counts():
+    points = torch.tensor([[[2.0, 2.0], [6.0, 2.0], [2.0, 6.0], [6.0, 6.0]]])
+    asked = Prompts(points=points, labels=torch.ones(1, 4, dtype=torch.long))
+    found = prompt_channels(asked, (9, 9), radius=1.0, fade=0.5, oldest=2)[0, 1]
+    assert [float(found[2, 2]), float(found[6, 2]), float(found[6, 6])] == [0.25, 0.25, 1.0]

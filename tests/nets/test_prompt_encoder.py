@@ -4,8 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from fmtutor.core.prompts import Prompts, no_points
-from fmtutor.nets.prompt_encoder import FourierPositions, PromptEncoder
+from fmtutor.core.prompts import INSIDE, NOTHING, OUTSIDE, Prompts, no_points
+from fmtutor.nets.prompt_encoder import (
+    DRAWN,
+    IN_BOX,
+    FourierPositions,
+    PromptEncoder,
+    drawn_prompts,
+)
 
 PATCH = 4
 GRIDS = [(5, 3), (2, 4, 3)]
@@ -115,18 +121,23 @@ def test_a_mask_reaches_the_token_it_lies_on(grid: tuple[int, ...]) -> None:
     encoder = PromptEncoder(8, len(grid))
     bare = no_points(1, len(grid))
     mask = torch.zeros(1, 1, *(4 * size for size in grid))
-    before = encoder.dense(bare.with_mask(mask), grid)
+    before = encoder.dense(bare.with_mask(mask), grid, mask.shape[2:])
     cell = tuple(size - 1 for size in grid)
     marked: Tensor = mask.clone()
     marked[(0, 0, *(slice(4 * index, 4 * index + 4) for index in cell))] = 5.0
-    moved = (encoder.dense(bare.with_mask(marked), grid) - before).detach().abs().amax(1)[0]
+    moved = (
+        (encoder.dense(bare.with_mask(marked), grid, mask.shape[2:]) - before)
+        .detach()
+        .abs()
+        .amax(1)[0]
+    )
     assert (moved > 1e-6).nonzero().tolist() == [list(cell)]
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_without_a_mask_one_vector_stands_everywhere(grid: tuple[int, ...]) -> None:
     encoder = PromptEncoder(8, len(grid))
-    dense = encoder.dense(no_points(2, len(grid)), grid)
+    dense = encoder.dense(no_points(2, len(grid)), grid, grid)
     assert dense.shape == (2, 8, *grid)
     assert torch.equal(dense.flatten(2)[0, :, -1], encoder.no_mask[0])
 
@@ -135,3 +146,37 @@ def test_the_matrix_is_kept_with_the_weights_but_never_learnt() -> None:
     encoder = PromptEncoder(8, 2)
     assert "place.matrix" in encoder.state_dict()
     assert "place.matrix" not in dict(encoder.named_parameters())
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_clicks_are_drawn_where_they_are_with_their_sign(grid: tuple[int, ...]) -> None:
+    image, low = [16 * size for size in grid], [8 * size for size in grid]
+    at = torch.tensor([[[2.5] * len(grid), [size - 3.5 for size in image], [9.0] * len(grid)]])
+    asked = Prompts(points=at, labels=torch.tensor([[INSIDE, OUTSIDE, NOTHING]]))
+    drawn = drawn_prompts(asked, image, low, radius=1.0)[0, 0]
+    assert drawn[(1,) * len(grid)] == pytest.approx(1)
+    assert drawn[tuple(size - 2 for size in low)] == pytest.approx(-1)
+    assert drawn[(4,) * len(grid)].abs() < 0.1
+
+
+def test_a_box_is_drawn_filled_and_needs_no_click() -> None:
+    boxes = torch.tensor([[[4.0, 8.0], [11.0, 15.0]]])
+    bare = no_points(1, 2)
+    asked = Prompts(points=bare.points, labels=bare.labels, boxes=boxes)
+    drawn = drawn_prompts(asked, (32, 32), (16, 16), radius=1.0)[0, 0]
+    assert drawn[2:6, 4:8].min() == IN_BOX
+    assert drawn.sum() == 16 * IN_BOX
+
+
+def test_what_is_drawn_joins_the_last_mask_and_only_where_it_is_asked_for() -> None:
+    asked = Prompts(points=torch.tensor([[[3.0, 3.0]]]), labels=torch.tensor([[INSIDE]]))
+    published, ours = PromptEncoder(8, 2), PromptEncoder(8, 2, drawn=1.0)
+    ours.load_state_dict(published.state_dict())
+    mask = torch.zeros(1, 1, 16, 16)
+    assert torch.equal(
+        published.dense(asked, (4, 4), (32, 32))[0, :, 0, 0], published.no_mask[0].detach()
+    )
+    logits = DRAWN * drawn_prompts(asked, (32, 32), (16, 16), radius=1.0)
+    expected = published.mask(logits + 1)
+    assert torch.allclose(ours.dense(asked.with_mask(mask + 1), (4, 4), (32, 32)), expected)
+    assert torch.allclose(ours.dense(asked, (4, 4), (32, 32)), published.mask(logits))

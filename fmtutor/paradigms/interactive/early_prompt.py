@@ -132,6 +132,8 @@ class EarlyPrompt(nn.Module):
         )
         self.head = LinearHead(config.channels[0], 1, prior=0.05)
         self.radius, self.fade = config.radius, config.fade
+        # Clicks fainter than any of a training conversation would be news to the network.
+        self.oldest = config.plan.rounds[1] - 1
 
     def embed(self, image: Float[Tensor, "B 1 *grid"]) -> Float[Tensor, "B 1 *grid"]:
         """Return the image itself: nothing can be computed before the prompts are known."""
@@ -151,7 +153,9 @@ class EarlyPrompt(nn.Module):
         """
         images = embedding.repeat_interleave(len(prompts) // len(embedding), 0)
         grid = tuple(images.shape[2:])
-        drawn = prompt_channels(prompts, grid, radius=self.radius, fade=self.fade)
+        drawn = prompt_channels(
+            prompts, grid, radius=self.radius, fade=self.fade, oldest=self.oldest
+        )
         x = torch.cat((images, drawn), 1)
         flat = len(grid) == 2
         logits = self.head(self.unet(x[..., None] if flat else x)).float()
@@ -199,8 +203,9 @@ CARD = Card(
         "no AutoZoom: the region has one size",
         "boxes are 3D and filled; nnInteractive's are drawn in one slice and share a channel with "
         "lassos, one inside and one outside",
-        "a click fades by 0.9 per newer click, its older rule (now 0.98); boxes and scribbles do "
-        "not fade, as their place in time is not kept",
+        "a click fades by 0.9 per newer click, its older rule (now 0.98), no further than in the "
+        "longest conversation of the training; boxes and scribbles do not fade, as their place in "
+        "time is not kept",
         "one sigmoid channel in place of a softmax of two; Dice with squares below the line",
         "pseudo-objects are parts of the image cut by grey levels, not by SAM",
         "objects come from one torso, grown into virtual patients, and one brain; its training "

@@ -81,7 +81,7 @@ class Config:
             features=384,
             heads=6,
             intensity="unit",
-            matched=3.0,
+            drawn=4.0,
         )
         plan = Plan(rounds=(4, 8), box=0.5, candidates=True)
         full = cls(shape=shape, plan=plan, batch=16, objects=8, steps=60_000, lr=8e-4)
@@ -141,8 +141,8 @@ CARD = Card(
         "1 to 4 rounds a step in place of up to 11; the last logits come back without a gradient",
         "the candidate that pays is the best by its mask loss, as published; the single mask token "
         "answers from the second round on",
-        "attentions between tokens and image start with one projection for queries and keys "
-        "(`two_way.match_places`), except in paper()",
+        "clicks and boxes are drawn into the mask prompt too, except in paper(): by attention "
+        "alone a short training does not find out what a click is",
         "grey pictures",
     ),
     notebook="09",

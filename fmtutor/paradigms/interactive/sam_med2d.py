@@ -54,7 +54,7 @@ class Config:
     """Images per step."""
     objects: int = 4
     """Objects asked of each image; published: 5."""
-    steps: int = 2000
+    steps: int = 600
     """Optimiser steps."""
     warmup_steps: int = 50
     """Steps in which the learning rate rises."""

@@ -4,7 +4,7 @@ from fmtutor.nets.sam import Shape
 
 SMALL = Shape(
     image=(128, 128), patch=8, features=128, depth=6, heads=4, window=8, global_blocks=(2, 5),
-    prompt_features=96, decoder_hidden=256, matched=3.0,
+    prompt_features=96, decoder_heads=2, decoder_hidden=256, drawn=2.0,
 )  # fmt: skip
 """The quick size, a hundredth of ViT-B: 128 pixels, 256 tokens."""
 TINY = Shape(

@@ -76,7 +76,7 @@ def test_masks_have_the_resolution_of_the_image() -> None:
     nothing = no_points(4, 2)
     low = model.mask_decoder.classes(
         embedding.map, parts.place.dense((4, 4)), parts.sparse(nothing, (32, 32)),
-        parts.dense(nothing, (4, 4)),
+        parts.dense(nothing, (4, 4), (32, 32)),
     )  # fmt: skip
     assert low.shape == (4, 2, 32, 32)
 
