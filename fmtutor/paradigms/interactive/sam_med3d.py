@@ -7,8 +7,9 @@ on a frozen 2D SAM. The price is its size of 128^3 voxels and 8^3 tokens: what i
 has to pass through its features.
 
 Our own network keeps the design and changes what makes it slow to learn: a stem of convolutions,
-8^3-voxel tokens, the stem's maps as details for the mask decoder, and no learnt vector per place,
-so that it takes regions of any size up to `Shape.image`. The published network is `paper()`,
+8^3-voxel tokens, the stem's maps as details for the mask decoder, clicks that are drawn into the
+mask prompt as well (`benchmarks/interaction/drawn.py` compares), and no learnt vector per place, so
+that it takes regions of any size up to `Shape.image`. The published network is `paper()`,
 oddities included (`fmtutor.nets.sam_shapes.sam_med3d`); its weights load as "sam-med3d".
 
 Source: Wang et al., "SAM-Med3D: Towards General-purpose Segmentation Models for Volumetric Medical
