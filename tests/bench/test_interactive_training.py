@@ -85,3 +85,25 @@ def test_the_command_line_trains_interactive_systems_here(monkeypatch, tmp_path)
     monkeypatch.setattr(training, "train_interactive", stand_in)
     assert list(train("early_prompt", folder=tmp_path, steps=5, seed=2)) == []
     assert seen == [("early_prompt", 5, {"folder": tmp_path, "seed": 2})]
+
+
+def test_a_system_that_adapts_begins_from_the_shipped_general_sam(monkeypatch, tmp_path):
+    recipe = training.recipe_of("medsam", steps=1)
+    assert (recipe.base, training.recipe_of("sam").base) == ("sam_base", "")
+    config = type(recipe.config).tiny(steps=1)
+    base = paradigm("sam").build(paradigm("sam").Config.tiny())
+    monkeypatch.setattr(training, "load_shipped", lambda name: (base, None, {}))
+    small = training.InteractiveRecipe(system="medsam", config=config, base="sam_base")
+    begun = []
+    build = paradigm("medsam").build
+    monkeypatch.setattr(
+        paradigm("medsam"), "build", lambda *given: begun.append(given) or build(*given)
+    )
+
+    def flat(position):
+        image = torch.rand(1, 1, 16, 16, generator=torch_rng(position))
+        return ObjectBatch(image=image, target=image.expand(1, 2, -1, -1) > 0.6,
+                           known=torch.ones(1, 2, dtype=torch.bool), seed=position)  # fmt: skip
+
+    list(training.train_interactive(small, folder=tmp_path, stream=flat))
+    assert begun == [(config, base)]
