@@ -22,8 +22,8 @@ TWINS = "[(n, c.voxel, c.positive) for n in session.structures for c in session.
 FILL = 0.4
 """Share of a structure's colour in a painted pixel."""
 CALM = (
-    "(lambda near: [tuple(map(int, v[:2])) for v in __import__('numpy').argwhere("
-    "__import__('scipy.ndimage').ndimage.binary_erosion(near, iterations=3))])"
+    "(lambda at: at[:: max(1, len(at) // 400)].tolist())(__import__('numpy').argwhere("
+    "__import__('scipy.ndimage').ndimage.binary_erosion({mask}, iterations=3)))"
 )
 """Places of a slice around which a mask does not change: which voxel a pixel takes is no matter."""
 
@@ -106,7 +106,7 @@ def _look(lab: Lab, planes: Planes) -> None:
 def _some(lab: Lab, planes: Planes, mask: str, count: int = 5) -> list[tuple[int, int]]:
     """Return places well within a mask of a slice, away of the cross-hair and of all clicks."""
     h, w, _ = map(int, planes.data("voxel").split(","))
-    at = ast.literal_eval(lab.evaluate(f"{CALM}({mask})[::7]"))
+    at = ast.literal_eval(lab.evaluate(CALM.format(mask=mask)))
     marks = [voxel[:2] for _, voxel, _ in ast.literal_eval(lab.evaluate(TWINS))]
     free = [
         (a, b)
