@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fmtutor.bench.annotation_context import AIM
 from fmtutor.bench.result_rows import rows_frame
 from fmtutor.core.files import read_json
 from fmtutor.engine.metrics import Interval, bootstrap_mean
@@ -271,5 +272,5 @@ def context_table(frame: pd.DataFrame) -> pd.DataFrame:
         "late": frame[late].groupby("start")["clicks"].mean(),
         "Dice before": groups["before"].mean(),
         "no click needed": groups["clicks"].apply(lambda clicks: float((clicks == 0).mean())),
-        "never reached": groups["dice"].apply(lambda dice: float((dice < 0.9).mean())),
+        "never reached": groups["dice"].apply(lambda dice: float((dice < AIM).mean())),
     }).loc[list(dict.fromkeys(frame["start"]))]  # fmt: skip

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fmtutor.bench.annotation_context import AIM, MOST
 from fmtutor.bench.annotation_crowd import Costs
 from fmtutor.bench.annotation_results import LABELS, SKILLS, case_means, click_curves
 from fmtutor.bench.figures_in_context import TRUTH, draw_slice, upright, window_round
@@ -161,7 +162,7 @@ def plot_context(frame: pd.DataFrame) -> Figure:
         left.plot(per_image["clicks"].mean(), "o-", color=colour, label=start, markersize=4)
         right.plot(per_image["before"].mean(), "o-", color=colour, label=start, markersize=4)
     left.set(xlabel="image of the data set", ylabel="clicks", ylim=(0, None),
-             title="clicks until Dice 0.9, at most 10")  # fmt: skip
+             title=f"clicks until Dice {AIM}, at most {MOST}")  # fmt: skip
     right.set(xlabel="image of the data set", ylabel="Dice", ylim=(0, 1), title="before any click")
     return _finished(figure, [left, right], empty=frame.empty)
 
