@@ -22,6 +22,11 @@ from fmtutor.engine.session_state import Click
 
 TRUTH, ANSWER = "#ff8c1a", "#35a7ff"
 RULES = {"whole": "#009e73", "first_click": "#56b4e9", "auto_zoom": "#f0e442", "oracle": "#d55e00"}
+LINES = {"whole": (2.2, "-"), "first_click": (5.0, "-"), "auto_zoom": (2.2, "--"),
+         "oracle": (2.2, "-")}  # fmt: skip
+"""Width and style of a rule's frame: two rules that look at the same place are both seen."""
+MOST_WIDE = 3.2
+"""Inches of a slice."""
 MARGIN_MM = 25.0
 """Shown around masks and clicks."""
 PAPER = {"SAM": "sam_base", "SAM-Med2D": "sam_med2d", "SAM-Med3D": "sam_med3d"}
@@ -49,9 +54,10 @@ def plot_turns(
         case: The volume.
         turns: In order of time, each with a click at least.
         truth: The reference, where there is one.
-        width: In inches.
+        width: In inches, at most.
     """
     left, right, low, high = _extent(case, turns, truth)
+    width = min(width, MOST_WIDE * len(turns))
     tall = width / len(turns) * (high - low) / (right - left)
     figure, axes = plt.subplots(
         1, len(turns), figsize=(width, tall + 0.35), layout="constrained", squeeze=False
@@ -127,7 +133,9 @@ def plot_regions(
         draw_plane(panel, case, plane, index=click.voxel[axis], layers=[layer], marks=False)
         for rule, region in regions.items():
             first, last = ((end + 0.5) * case.spacing_mm for end in region.field())
-            style = {"edgecolor": RULES[rule], "fill": False, "linewidth": 2.2, "label": rule}
+            wide, dashes = LINES[rule]
+            style = {"edgecolor": RULES[rule], "fill": False, "label": rule}
+            style |= {"linewidth": wide, "linestyle": dashes}
             panel.add_patch(
                 Rectangle((first[u], first[v]), last[u] - first[u], last[v] - first[v], **style)
             )

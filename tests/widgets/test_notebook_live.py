@@ -50,8 +50,8 @@ def test_notebook_10_is_run_and_clicked(notebook, tmp_path, chromium_path):
         planes = Planes(page)
         assert planes.shape == (512, 512, 20)
         scripted = ast.literal_eval(lab.evaluate(TWINS))
-        assert len(scripted) == len(ast.literal_eval(lab.evaluate("clicks"))) == 7
-        mine = [("liver", (300, 230, 10), True), ("liver", (200, 170, 9), False)]
+        assert len(scripted) == len(ast.literal_eval(lab.evaluate("clicks"))) > 3
+        mine = [("spleen", (150, 200, 10), True), ("spleen", (300, 230, 9), False)]
         times = _click(planes, mine)
         keep_times(times, "notebook_10_click_to_mask_ms", "notebook 10, 512 x 512 x 20 voxels")
         assert any(time > 0 for time in times)
