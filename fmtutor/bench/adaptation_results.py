@@ -67,11 +67,12 @@ def gain_sentences(frame: pd.DataFrame) -> Iterator[str]:
         yield f"no result yet: {COMMAND}"
     for key, row in table.iterrows():
         system, prompt = key  # type: ignore[misc]
+        count = f"{row['seeds']:.0f} seed" + "s" * int(row["seeds"] > 1)
         told = "" if row["low"] > 0 or row["high"] < 0 else "; not told apart from zero"
         yield (
             f"{system}, {prompt}: {row['base']:.2f} from general SAM, {row['scratch']:.2f} from "
             f"scratch, {row['gain']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}, "
-            f"{row['structures']:.0f} structures, {row['seeds']:.0f} seeds{told})"
+            f"{row['structures']:.0f} structures, {count}{told})"
         )
 
 

@@ -89,7 +89,7 @@ def draw_panel(axes: Axes, panel: Panel, *, title: str = "") -> None:
 
 
 def plot_similarity(
-    maps: Mapping[str, np.ndarray], clicks: Mapping[str, tuple[float, float]]
+    maps: Mapping[str, np.ndarray], clicks: Mapping[str, Sequence[float]]
 ) -> Figure:
     """Draw the similarity of a click's place with each cell of a grid, rows down, as stored.
 

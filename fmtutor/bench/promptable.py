@@ -16,6 +16,7 @@ from fmtutor.bench.interactive_questions import truth_of
 from fmtutor.data.boxes import bare_dice, per_slice
 from fmtutor.data.cases import Case
 from fmtutor.data.fixed_slices import FixedSlice
+from fmtutor.engine.clicking import Plan
 from fmtutor.engine.sensitivity import dice_each
 from fmtutor.hub.models import load_shipped, shipped
 from fmtutor.losses.promptable import overlap_each
@@ -49,14 +50,19 @@ def network(name: str) -> tuple[nn.Module, str]:
 def masks_of(model: nn.Module, image: Tensor, truth: Tensor, prompt: str) -> Tensor:
     """Return the masks (K, H, W) that answer a tight box or a click in the middle of each truth.
 
+    A network whose training asks a first question for candidates is asked so here, and the one that
+    it expects most of counts: its single mask was taught from the second round on alone.
+
     Args:
         model: With ``embed`` and ``decode``.
         image: (1, 1, H, W).
         truth: (K, H, W), that the prompts are drawn from.
         prompt: "box" or "click".
     """
-    answer = model.decode(model.embed(image), prompts_of(truth, prompt))  # type: ignore[operator]
-    return answer.logits[:, 0] > 0
+    several = getattr(getattr(model, "config", None), "plan", Plan()).candidates
+    embedding = model.embed(image)  # type: ignore[operator]
+    answer = model.decode(embedding, prompts_of(truth, prompt), candidates=several)  # type: ignore[operator]
+    return answer.best().logits[:, 0] > 0
 
 
 def prompt_scores(model: nn.Module, slices: Sequence[FixedSlice]) -> dict[str, float]:

@@ -48,7 +48,7 @@ def test_every_figure_is_drawn():
     strokes = np.eye(8, dtype=bool)
     figures.plot_panels({"a": figures.Panel(image=np.zeros((8, 8)), strokes=strokes)})
     figures.plot_pipeline()
-    figures.plot_similarity({"a": np.eye(4), "b": np.eye(4)}, {"a": (1, 1), "b": (1, 1)})
+    figures.plot_similarity({"a": np.eye(4), "b": np.eye(4)}, {"a": (1.0, 1.0), "b": (1.0, 1.0)})
     rated = pd.DataFrame({"mask": [0, 1], "expected": [0.5, 0.6], "overlap": [0.4, 0.7]})
     assert len(figures.plot_rated({"net": rated}).axes) == 1
     figures.plot_bars(pd.DataFrame({"box": [0.5]}, index=["liver"]))

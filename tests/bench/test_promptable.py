@@ -1,5 +1,6 @@
 """What is asked of promptable networks live: prompts that are read, boxes that are bare."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from fmtutor.bench import promptable
 from fmtutor.core.prompts import Answer
 from fmtutor.data.cases import Case
 from fmtutor.data.fixed_slices import fixed_slices
+from fmtutor.engine.clicking import Plan
 from fmtutor.nets.prompt_channels import filled
 
 
@@ -75,7 +77,7 @@ def test_the_head_chooses_by_what_it_expects_and_the_best_needs_the_truth():
 
 
 def test_bare_boxes_of_blocks_are_perfect_and_small_structures_are_left_out():
-    table = promptable.bare_boxes(case(), ("liver", "spleen", "aorta"), least_ml=7)
+    table = promptable.bare_boxes(case(), ("liver", "spleen", "aorta"), least_ml=7.0)
     assert list(table.index) == ["spleen"]
     row = table.loc["spleen"]
     assert row["slices"] == 4
@@ -90,3 +92,15 @@ def test_a_missing_network_is_named_with_its_command(monkeypatch):
     assert not model.training
     assert "fmtutor train sam," in why
     assert "--name sam_base" in why
+
+
+@pytest.mark.parametrize(("several", "found"), [(True, 1.0), (False, 0.0)])
+def test_a_first_question_is_asked_as_in_training(several, found):
+    class Learnt(Boxes):
+        config = SimpleNamespace(plan=Plan(candidates=several))
+
+        def decode(self, image, prompts, *, candidates=False):
+            answer = super().decode(image, prompts, candidates=candidates)
+            return answer if candidates else replace(answer, logits=-torch.ones_like(answer.logits))
+
+    assert promptable.prompt_scores(Learnt(), slices())["box"] == found
