@@ -1,6 +1,6 @@
 """What do annotations cost when a crowd clicks, what are they worth, and what to annotate next?
 
-    python benchmarks/annotation/run.py            # all: under 25 minutes on one core
+    python benchmarks/annotation/run.py            # all: half an hour on one core
     python benchmarks/annotation/run.py --short    # a taste of each, results not kept
     python benchmarks/annotation/run.py --only clicks context
 
@@ -10,8 +10,8 @@ volumes   which volumes to annotate next, scored on the same centre: volumes.jso
 clicks    where to click next: clicks.json
 context   slices one after the other, each an example for the next: context.json
 
-On one core without bf16 hardware, some 0.4 s a click on a volume and 0.13 s a training step:
-crowd 15 minutes (6 volumes clicked, 18 trainings), volumes 6 (21 trainings), clicks 1.5, context 2.
+On one core without bf16 hardware, the other one busy: crowd 17 minutes (6 volumes clicked, 18
+trainings), volumes 5 (21 trainings), clicks 4, context 2.
 A part's files are written when it is done; a part whose files were made at the same size, with the
 same weights, is not run again: stop it, and go on with the same command.
 

@@ -161,8 +161,19 @@ def lost_sentences(frame: pd.DataFrame, tests: str) -> list[str]:
     """Say for each label set what it costs against the true masks, and if that is told apart."""
     if frame.empty:
         return [missing("training")]
-    names = [name for name in LABELS if name != "true" and name in set(frame["labels"])]
-    return [f"{LABELS[name]:24s} {signed(lost(frame, tests, name))}" for name in names]
+    seeds = frame[frame["tests"] == tests].groupby(["labels", "seed"])["dice"].mean().unstack()
+    return [
+        f"{LABELS[name]:24s} {signed(lost(frame, tests, name))}; "
+        f"{by_seed(seeds.loc[name] - seeds.loc['true'])}"
+        for name in LABELS if name != "true" and name in seeds.index
+    ]  # fmt: skip
+
+
+def by_seed(differences: pd.Series) -> str:
+    """Say what each seed gave, and whether they disagree in sign, which no interval tells."""
+    agree = (differences > 0).all() or (differences < 0).all()
+    values = " ".join(f"{value:+.3f}" for value in differences)
+    return f"seeds {values}{'' if agree else ' disagree: no finding'}"
 
 
 def signed(found: Interval, of: str = "cases") -> str:
@@ -202,17 +213,25 @@ def equal_dice_sentence(labels: pd.DataFrame, training: pd.DataFrame, tests: str
     )
 
 
-def choice_gains(frame: pd.DataFrame, tests: str) -> dict[str, Interval]:
-    """Return, for each choice but random, Dice minus random's, paired by seed, round and case."""
+def choice_gains(frame: pd.DataFrame, tests: str) -> dict[str, pd.DataFrame]:
+    """Return, for each choice but random, Dice minus random's: a row a case, a column a seed."""
     part = frame[(frame["tests"] == tests) & (frame["round"] > 0)] if len(frame) else frame
     if part.empty:
         return {}
-    table = part.groupby(["choice", "seed", "round", "case"])["dice"].mean().unstack("choice")
-    gains = {}
-    for name in (column for column in table if column != "random"):
-        difference = (table[name] - table["random"]).groupby("case").mean()
-        gains[str(name)] = bootstrap_mean(difference.dropna().tolist(), 0)
-    return gains
+    table = part.groupby(["choice", "case", "seed"])["dice"].mean().unstack("seed")
+    names = [name for name in table.index.unique("choice") if name != "random"]
+    return {str(name): table.loc[name] - table.loc["random"] for name in names}
+
+
+def choice_sentences(frame: pd.DataFrame, tests: str) -> list[str]:
+    """Say for each choice what it gains over a random one, by case and by seed."""
+    if frame.empty:
+        return [missing("volumes")]
+    return [
+        f"{name} less random: {signed(bootstrap_mean(gain.mean(axis=1).tolist(), 0))}; "
+        f"{by_seed(gain.mean())}"
+        for name, gain in choice_gains(frame, tests).items()
+    ]
 
 
 def click_curves(frame: pd.DataFrame) -> pd.DataFrame:

@@ -87,6 +87,7 @@ def test_a_file_that_is_not_there_gives_an_empty_table_and_says_so(tmp_path):
     assert "No result training.json" in results.equal_dice_sentence(empty, empty, "there")
     assert "No result agreement.json" in results.agreement_sentences(empty)[0]
     assert results.inherited_table(empty, empty, "there").empty
+    assert "No result volumes.json" in results.choice_sentences(empty, "there")[0]
     assert results.click_gaps(empty) == results.context_gaps(empty) == {}
 
 
@@ -152,10 +153,19 @@ def test_label_sets_are_compared_by_case(folder):
     assert "not told apart" not in sentences[1]
 
 
-def test_a_choice_is_compared_with_chance(folder):
-    gains = results.choice_gains(results.results_frame(folder, "volumes"), "there")
-    assert gains["uncertain"].mean == pytest.approx(0.05)
-    assert gains["diverse"].mean == pytest.approx(-0.05)
+def test_a_choice_is_compared_with_chance_by_case_and_by_seed(folder):
+    frame = results.results_frame(folder, "volumes")
+    gains = results.choice_gains(frame, "there")
+    assert gains["uncertain"].mean(axis=None) == pytest.approx(0.05)
+    assert gains["diverse"].mean(axis=None) == pytest.approx(-0.05)
+    sentences = results.choice_sentences(frame, "there")
+    assert sentences[0].startswith("diverse less random: -0.050")
+    assert sentences[0].endswith("2 cases); seeds -0.050 -0.050")
+
+
+def test_seeds_that_disagree_are_no_finding():
+    assert results.by_seed(pd.Series([0.1, 0.02])) == "seeds +0.100 +0.020"
+    assert results.by_seed(pd.Series([0.1, -0.02])) == "seeds +0.100 -0.020 disagree: no finding"
 
 
 def test_clicks_and_starts_are_averaged(folder):
