@@ -40,8 +40,6 @@ from fmtutor.paradigms import config_of, paradigm
 RESULTS = Path(__file__).parent / "results"
 SYSTEMS = ("sam_med3d", "early_prompt")
 VOLUME = "abdomen_ct_dicom"
-REGIONS = {"sam_med3d": (96, 96, 96)}
-"""Voxels of the region, where it is not the network's own."""
 AIM_S = 0.4
 """Click to mask on two cores, embedding kept."""
 
@@ -53,6 +51,12 @@ def network(name: str) -> tuple[nn.Module, str]:
     module = paradigm(name)
     torch.manual_seed(0)
     return module.build(module.Config.quick()).eval(), "untrained"
+
+
+def region_of(model: nn.Module) -> tuple[int, ...]:
+    """Return the largest region that a SAM takes; of another network the region that it learnt."""
+    config = config_of(model)
+    return config.shape.image if hasattr(config, "shape") else config.size
 
 
 def median_seconds(work: Callable[[int], Any], repeats: int) -> float:
@@ -106,7 +110,7 @@ def measure(*, repeats: int, case: Case | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in SYSTEMS:
         model, weights = network(name)
-        size = REGIONS.get(name) or config_of(model).size
+        size = region_of(model)
         clicking(model, case, size, repeats=1)
         row: dict[str, Any] = decoding(model, size, repeats=repeats)
         row |= clicking(model, case, size, repeats=repeats)
