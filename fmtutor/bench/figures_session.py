@@ -134,11 +134,11 @@ def plot_regions(
         for rule, region in regions.items():
             first, last = ((end + 0.5) * case.spacing_mm for end in region.field())
             wide, dashes = LINES[rule]
-            style = {"edgecolor": RULES[rule], "fill": False, "label": rule}
-            style |= {"linewidth": wide, "linestyle": dashes}
-            panel.add_patch(
-                Rectangle((first[u], first[v]), last[u] - first[u], last[v] - first[v], **style)
-            )
+            frame = Rectangle(
+                (first[u], first[v]), last[u] - first[u], last[v] - first[v], fill=False,
+                edgecolor=RULES[rule], label=rule, linewidth=wide, linestyle=dashes,
+            )  # fmt: skip
+            panel.add_patch(frame)
         place = [(click.voxel[a] + 0.5) * case.spacing_mm[a] for a in (u, v)]
         panel.plot(*place, "P", color="#009e73", markeredgecolor="white", markersize=9)
         panel.set(xlim=(high[u], low[u]), ylim=(low[v], high[v]))
