@@ -3,7 +3,7 @@
 bf16 is never more than a way to compute: weights, gradients and optimiser states stay fp32, and
 autocast runs the convolutions and matrix products in bf16. On a CPU with AVX512-BF16 or AMX that
 is two to three times as fast as fp32 for 3D convolutions, provided that the weights lie in
-channels-last order; without such instructions it is emulated and a hundred times slower, so what
+channels-last order; without such instructions it is emulated and far slower than fp32, so what
 is to run on every machine asks for "fast".
 """
 

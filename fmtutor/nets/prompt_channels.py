@@ -29,7 +29,8 @@ def prompt_channels(
         grid: Sides of the image, 2 or 3.
         radius: Of a click's ball, in voxels.
         fade: Factor on a ball for each newer click of the same question, in (0, 1].
-        oldest: Newer clicks that count at most: a click before them fades no further.
+        oldest: Newer clicks that count at most: a click before them fades no further; the default
+            lets every click fade on.
     """
     rows, dims = len(prompts), len(grid)
     empty = torch.zeros(rows, 1, *grid, device=prompts.points.device)

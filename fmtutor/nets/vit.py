@@ -187,8 +187,9 @@ class ImageEncoder(nn.Module):
 def _stem(in_channels: int, channels: Sequence[int], dims: int) -> nn.ModuleList:
     """Return convolutions that halve the image: each with another one, normed and activated.
 
-    The norm is of each channel over the image (instance norm): a norm over the channels of a voxel,
-    as in the rest of SAM, would take out how bright it is, which is what tells tissues apart.
+    The norm is of each channel over the image (instance norm), as in the U-Nets here: right behind
+    a grey image, a norm over the channels of a voxel takes out most of how bright it is. What that
+    is worth was not measured.
     """
     widths = [in_channels, *channels]
     return nn.ModuleList(
