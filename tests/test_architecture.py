@@ -9,6 +9,7 @@ import grimp
 import pytest
 
 from fmtutor.paradigms import PARADIGMS
+from fmtutor.paradigms.adapt import METHODS
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "fmtutor").rglob("*.py"))
@@ -51,7 +52,7 @@ def test_a_forbidden_import_breaks_a_contract(tmp_path, importer, imported):
 
 def test_no_paradigm_imports_another():
     graph = grimp.build_graph("fmtutor", cache_dir=None)
-    systems = set(PARADIGMS.values())
+    systems = {*PARADIGMS.values(), *METHODS.values()}
     imports = {
         (system, other)
         for system in systems
@@ -60,13 +61,14 @@ def test_no_paradigm_imports_another():
     assert imports == set()
 
 
-def test_every_paradigm_file_is_listed():
+@pytest.mark.parametrize(("constant", "table"), [("CARD", PARADIGMS), ("METHOD", METHODS)])
+def test_every_paradigm_file_is_listed(constant, table):
     files = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "fmtutor/paradigms").rglob("*.py")
-        if any(_assigns(node, "CARD") for node in ast.parse(path.read_text()).body)
+        if any(_assigns(node, constant) for node in ast.parse(path.read_text()).body)
     }
-    assert files == set(PARADIGMS.values())
+    assert files == set(table.values())
 
 
 def test_files_stay_short_enough_to_read():

@@ -37,9 +37,15 @@ LIMITS = (
     "contrast: other habitus, pathology, children and other positions are unknown to it.",
     "No lungs, heart or oesophagus; nothing above the liver's dome or below the bladder.",
     "Reference masks were made by TotalSegmentator, not drawn by experts.",
-    "3 mm voxels: structures under 10 ml are unreliable.",
     "For teaching. Not a medical device.",
 )
+
+
+def limits_of(recipe: dict[str, Any]) -> list[str]:
+    """Return what a user must know before trusting a network of a recipe."""
+    voxel_mm = recipe["config"]["spacing_mm"][0]
+    coarse = f"{voxel_mm:g} mm voxels: structures under 10 ml are unreliable."
+    return [*LIMITS[:-1], coarse, LIMITS[-1]]
 
 
 def trained_model(folder: Path) -> tuple[nn.Module, ModuleType, dict[str, Any]]:
@@ -83,7 +89,8 @@ def card_for(
     return {
         "name": name, "recipe": recipe, "sources": {"torso": source_sha256s("torso")},
         "training_seconds": round(float(history["seconds"].sum()), 1), "steps": len(history),
-        "scores": scores, "limits": list(LIMITS), "machine": machine(), "licence": "Apache-2.0",
+        "scores": scores, "limits": limits_of(recipe), "machine": machine(),
+        "licence": "Apache-2.0",
         "made_by": f"{made_by or f'fmtutor train {name}'}; "
         f"python -m fmtutor.bench.ship FOLDER --name {name}",
     }  # fmt: skip

@@ -20,10 +20,11 @@ from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
 from fmtutor.data.domains import CENTRES, WIDE, Centre
 from fmtutor.data.patches import PatchConfig, PatchStream, Source
+from fmtutor.data.respaced import RespacedSource
 from fmtutor.data.shelf import VirtualSource
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
-from fmtutor.paradigms import IN_CONTEXT, INTERACTIVE, PARADIGMS, paradigm
+from fmtutor.paradigms import IN_CONTEXT, INTERACTIVE, PARADIGMS, SELF_SUPERVISED, paradigm
 
 WEIGHTS_FILE = "weights.safetensors"
 RECIPE_FILE = "recipe.json"
@@ -54,6 +55,13 @@ class Recipe:
     """Precision of `fmtutor.engine.fit`."""
     ema_decay: float | None = None
     """Decay of the running average of the weights."""
+    respaced: bool = False
+    """Bring the virtual patients, which are at 3 mm, to the configuration's spacing."""
+    wide_patients: int = 0
+    """Virtual patients of the wide centre, where it is one of several; 0 takes as many as of the
+    others."""
+    wide_share: float = 0.0
+    """Share of the patches that come from the wide centre; 0 draws all centres equally often."""
 
 
 def _all_centres(system: str, profile: str) -> Recipe:
@@ -78,13 +86,34 @@ def _organs(_: str, profile: str) -> Recipe:
     return replace(recipe, config=config, precision="fast", ema_decay=0.998, balance=0.5)
 
 
+def _few_shot(backbone: str, channels: int, **changes: Any) -> Callable[[str, str], Recipe]:
+    """A base of the few-shot family: FSEFT's loss, six partly labelled centres and a full one."""
+
+    def make(_: str, profile: str) -> Recipe:
+        recipe = recipe_with("fseft", profile, (*CENTRES.values(), WIDE), patients=16)
+        recipe = replace(recipe, wide_patients=300, wide_share=0.6)
+        if profile != "quick":
+            return recipe
+        config = replace(
+            recipe.config, backbone=backbone, channels=(channels,), spacing_mm=(5.0, 5.0, 5.0),
+            lr=3e-3, warmup_steps=100, weight_decay=1e-4, **changes,
+        )  # fmt: skip
+        return replace(recipe, config=config, ema_decay=0.998, respaced=True)
+
+    return make
+
+
+ELSEWHERE = IN_CONTEXT | INTERACTIVE | SELF_SUPERVISED
+"""Systems whose recipes stand in modules of their own."""
+
 RECIPES: dict[str, Callable[[str, str], Recipe]] = {
-    **dict.fromkeys((n for n in PARADIGMS if n not in IN_CONTEXT | INTERACTIVE), _all_centres),
+    **dict.fromkeys((n for n in PARADIGMS if n not in ELSEWHERE), _all_centres),
     "nnunet_like": _one_centre,
     "organs": _organs,
+    "few_shot_unet": _few_shot("genesis_unet", 16, patch=(32, 32, 32), batch=2, steps=1800),
+    "few_shot_swin": _few_shot("small_swin_unetr", 12, patch=(64, 32, 32), batch=2, steps=1500),
 }
-"""Name to the function that makes its recipe for a profile; `IN_CONTEXT` and `INTERACTIVE` systems
-have theirs elsewhere."""
+"""Name to the function that makes its recipe for a profile; systems of `ELSEWHERE` are not here."""
 
 
 def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patients: int) -> Recipe:
@@ -103,12 +132,32 @@ def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patient
 def stream_of(recipe: Recipe, *, seed: int, sources: Sequence[Source] | None = None) -> PatchStream:
     """Return the batches of a recipe; a function of the step, the seed and the sources alone."""
     config = recipe.config
-    sources = sources or [VirtualSource(centre, recipe.patients) for centre in recipe.centres]
+    sources = sources or _virtual_sources(recipe)
     words = paradigm(recipe.system).vocabulary([source.protocol for source in sources])
     patches = PatchConfig(size=config.patch, batch=config.batch, balance=recipe.balance)
     return PatchStream(
-        sources, words, patches, seed=seed, background_is_known=recipe.background_is_known
-    )
+        sources, words, patches, seed=seed, background_is_known=recipe.background_is_known,
+        weights=_weights(recipe),
+    )  # fmt: skip
+
+
+def _virtual_sources(recipe: Recipe) -> list[Source]:
+    """Return the centres' patients on the recipe's spacing."""
+    sources: list[Source] = []
+    for centre in recipe.centres:
+        many = recipe.wide_patients if centre.name == WIDE.name else 0
+        source = VirtualSource(centre, many or recipe.patients)
+        spacing_mm = recipe.config.spacing_mm
+        sources.append(RespacedSource(source, spacing_mm) if recipe.respaced else source)
+    return sources
+
+
+def _weights(recipe: Recipe) -> list[float] | None:
+    """Return how often each centre is drawn, or None where all are alike."""
+    if not recipe.wide_share:
+        return None
+    rest = (1 - recipe.wide_share) / (len(recipe.centres) - 1)
+    return [recipe.wide_share if c.name == WIDE.name else rest for c in recipe.centres]
 
 
 def fit_config(recipe: Any, *, seed: int) -> FitConfig:
@@ -173,7 +222,9 @@ def described(recipe: Recipe, seed: int) -> dict[str, Any]:
         "centres": [centre.name for centre in recipe.centres], "precision": recipe.precision,
         "background_is_known": recipe.background_is_known, "balance": recipe.balance,
         "head_lr": recipe.head_lr, "head_prior": recipe.head_prior,
-        "ema_decay": recipe.ema_decay, "seed": seed, "fmtutor": __version__,
+        "ema_decay": recipe.ema_decay, "respaced": recipe.respaced,
+        "wide_patients": recipe.wide_patients, "wide_share": recipe.wide_share, "seed": seed,
+        "fmtutor": __version__,
     }  # fmt: skip
 
 
@@ -183,7 +234,7 @@ def train(
     """Run a named recipe.
 
     Args:
-        name: A name in `RECIPES`, or an in-context or interactive system.
+        name: A name in `RECIPES`, or a system of `ELSEWHERE`.
         profile: "quick" or "gpu" on the virtual cohort. "paper" is the published protocol on the
             published data, which have to be fetched first.
         folder: Where checkpoints, history, recipe and weights go; a second call resumes. "suprem"
@@ -205,6 +256,12 @@ def train(
 
         recipe_of_objects = interactive.recipe_of(name, profile, steps)
         yield from interactive.train_interactive(recipe_of_objects, folder=folder, seed=seed)
+        return
+    if name in SELF_SUPERVISED:
+        from fmtutor.bench import selfsup_training as selfsup  # which builds on this module
+
+        recipe_of_images = selfsup.recipe_of(name, profile, steps)
+        yield from selfsup.train_selfsup(recipe_of_images, folder=folder, seed=seed)
         return
     make = lookup(RECIPES, name, "recipe")
     if profile == "paper":

@@ -17,6 +17,7 @@ from fmtutor.cli.doctor import Doctor
 from fmtutor.cli.predict import Predict
 from fmtutor.cli.run import Run
 from fmtutor.cli.samples import Samples
+from fmtutor.cli.table import Table
 from fmtutor.cli.train import Train
 from fmtutor.cli.weights import Weights
 
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., "Command"]] = {
     "predict": Predict,
     "weights": Weights,
     "run": Run,
+    "table": Table,
 }
 
 DESCRIPTION = """Foundation models for medical image segmentation, taught and explored.

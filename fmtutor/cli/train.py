@@ -34,10 +34,10 @@ class Train:
         folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
         self.check(folder)
 
-        from fmtutor.bench.training import IN_CONTEXT, INTERACTIVE, RECIPES, train
+        from fmtutor.bench.training import ELSEWHERE, RECIPES, train
         from fmtutor.core.tables import lookup
 
-        lookup({**RECIPES, **dict.fromkeys(IN_CONTEXT | INTERACTIVE)}, self.system, "recipe")
+        lookup({**RECIPES, **dict.fromkeys(ELSEWHERE)}, self.system, "recipe")
 
         count, last = 0, None
         for record in train(

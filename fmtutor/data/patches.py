@@ -72,6 +72,7 @@ class PatchStream:
         seed: Seed of every draw.
         background_is_known: Take unknown for background (the naive reading that the lesson of
             partial labels is about): every channel is then known everywhere.
+        weights: How often each source is drawn, relative to the others; None is equally often.
     """
 
     def __init__(
@@ -82,7 +83,12 @@ class PatchStream:
         *,
         seed: int = 0,
         background_is_known: bool = False,
+        weights: Sequence[float] | None = None,
     ) -> None:
+        if weights is not None and (len(weights) != len(sources) or min(weights) < 0):
+            raise ValueError(
+                f"weights are 0 or more, one for each of {len(sources)} sources, got {weights}."
+            )
         if tuple(source.protocol for source in sources) != vocabulary.protocols:
             raise ValueError(
                 "sources and vocabulary differ: build it from the sources' protocols, in order."
@@ -91,6 +97,7 @@ class PatchStream:
             raise ValueError(f"every source needs a case, got none from {empty}; leave them out.")
         self.sources, self.vocabulary, self.config = tuple(sources), vocabulary, config
         self.seed, self.background_is_known = seed, background_is_known
+        self.shares = None if weights is None else np.array(weights) / sum(weights)
         self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_case)
 
     def __call__(self, step: int) -> Batch:
@@ -107,7 +114,7 @@ class PatchStream:
     def sample(self, step: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Return one patch: image (1, H, W, D), target (L, H, W, D), known (L,), task."""
         rng = rng_of("patch", self.seed, step, number)
-        task = int(rng.integers(len(self.sources)))
+        task = self._source(rng)
         case, lut, places = self._load(task, int(rng.integers(len(self.sources[task]))))
         image, labels = _crop(case, self._corner(case, places, rng), self.config.size)
         known = (
@@ -121,6 +128,11 @@ class PatchStream:
             known,
             task,
         )
+
+    def _source(self, rng: np.random.Generator) -> int:
+        if self.shares is None:
+            return int(rng.integers(len(self.sources)))
+        return int(rng.choice(len(self.sources), p=self.shares))
 
     def _corner(self, case: Case, places: list[Spots], rng: np.random.Generator) -> np.ndarray:
         size, shape = np.array(self.config.size), np.array(case.image.shape)

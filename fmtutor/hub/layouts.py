@@ -16,6 +16,7 @@ from fmtutor.hub.entry import Names, Published, Slot, slots
 from fmtutor.hub.sam_layouts import SAM_LAYOUTS
 from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.resnet3d import DEPTHS, ResNetEncoder
+from fmtutor.nets.swin_encoder import SwinEncoder
 
 COUNTER = ".num_batches_tracked"
 """A batch norm's step counter: files from before torch 0.4.1 lack it, and no output needs it."""
@@ -104,6 +105,18 @@ def _cross_blocks(*extra: tuple[str, str]) -> Names:
     return (*names, ("head.", "out_conv.conv."))
 
 
+def _swin_blocks() -> Names:
+    """Return the spelling of the transformer of Swin UNETR, whose perceptrons it calls ``fc``."""
+    perceptrons = [
+        (f"layers{stage}.0.blocks.{block}.mlp", number)
+        for stage in range(1, 5)
+        for block in range(2)
+        for number in (1, 2)
+    ]
+    names = [(f"swinViT.{mlp}.linear{n}.", f"{mlp}.fc{n}.") for mlp, n in perceptrons]
+    return (*names, ("swinViT.", ""))
+
+
 def _text_driven(backbone: str, *, what: str, file: str, source: str) -> Published:
     """Return an entry for CLIP-Driven's system, whose layout SuPreM shares."""
     changes = {} if backbone == "swin_unetr" else {"backbone": backbone, "channels": (64,)}
@@ -166,6 +179,15 @@ PUBLISHED: dict[str, Published] = {
         licence="none stated",
         names=(("backbone.", ""),),
         classes="classifier.weight",
+    ),
+    "swin-unetr-ssl": Published(
+        build=SwinEncoder,
+        what="Swin UNETR's encoder, self-supervised on 5,050 CT",
+        file="model_swinvit.pt",
+        source="https://github.com/Project-MONAI/MONAI-extra-test-data/releases/tag/0.8.1",
+        licence="Apache-2.0",
+        names=_swin_blocks(),
+        dropped=("norm.", "rotation_head.", "contrastive_head.", "convTrans3d.", "conv."),
     ),
     "models-genesis": Published(
         build=GenesisUNet,

@@ -18,7 +18,7 @@ from fmtutor.core.configs import from_dict
 from fmtutor.core.files import read_json
 from fmtutor.core.tables import lookup
 from fmtutor.engine.checkpoint import load_weights
-from fmtutor.paradigms import INTERACTIVE, paradigm
+from fmtutor.paradigms import INTERACTIVE, SELF_SUPERVISED, paradigm
 
 DEFAULT = "organs"
 """What ``fmtutor predict`` uses unless told otherwise."""
@@ -87,14 +87,19 @@ def classes_of(card: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of a shipped model's channels, from its card.
 
     Raises:
-        ValueError: It has no classes of its own: it learns from examples at test time, or is
-            asked by clicks and boxes.
+        ValueError: It has no classes of its own: it learns from examples at test time, is asked
+            by clicks and boxes, or segments nothing.
     """
     config = card["recipe"]["config"]
     if card["recipe"]["system"] in INTERACTIVE:
         raise ValueError(
             f"model {card['name']!r} has no classes of its own, it answers clicks and boxes: ask "
             "it with Clicks or Boxes (fmtutor predict: --click H,W,D, --box H,W,D,H,W,D)."
+        )
+    if card["recipe"]["system"] in SELF_SUPERVISED:
+        raise ValueError(
+            f"model {card['name']!r} has no classes, it is a pre-trained encoder and segments "
+            "nothing: put it into a network with its system's load_encoder, and train that."
         )
     if "classes" in config:
         return tuple(config["classes"])

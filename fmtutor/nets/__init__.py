@@ -15,7 +15,7 @@ from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.residual_unet import ResidualUNet
 from fmtutor.nets.resnet3d import ResNet3d
 from fmtutor.nets.segresnet import SegResNet
-from fmtutor.nets.swin_unetr import SwinUnetr
+from fmtutor.nets.swin_unetr import SwinUnetr, small_swin_unetr
 from fmtutor.nets.unet3d import UNet3d
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
@@ -27,6 +27,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "resnet3d": ResNet3d,
     "segresnet": SegResNet,
     "swin_unetr": SwinUnetr,
+    "small_swin_unetr": small_swin_unetr,
 }
 """Backbones by name; each is built with plain keyword arguments."""
 

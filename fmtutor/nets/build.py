@@ -12,11 +12,12 @@ SIZES: dict[str, Callable[[Sequence[int]], dict]] = {
     "unet3d": lambda channels: {"channels": tuple(channels)},
     "lean_unet3d": lambda channels: {"channels": tuple(channels)},
     "half_unet3d": lambda channels: {"channels": tuple(channels)},
-    "genesis_unet": lambda channels: {},
+    "genesis_unet": lambda channels: {"width": channels[0]},
     "residual_unet": lambda channels: {"channels": tuple(channels)},
     "resnet3d": lambda channels: {"width": channels[0] / 64, "decoder_width": channels[0]},
     "segresnet": lambda channels: {"filters": channels[0]},
     "swin_unetr": lambda channels: {"feature_size": channels[0]},
+    "small_swin_unetr": lambda channels: {"feature_size": channels[0]},
 }
 """What the channels mean to each backbone."""
 
@@ -27,9 +28,8 @@ def backbone(name: str, channels: Sequence[int], **options: Any) -> nn.Module:
     Args:
         name: One of `fmtutor.nets.BACKBONES`.
         channels: Features per level of the U-Nets "unet3d", "lean_unet3d", "half_unet3d" and
-            "residual_unet"; of
-            the others the first number alone counts (feature size of Swin UNETR, filters of
-            SegResNet, stem of the ResNet), and the Models Genesis U-Net has none to choose.
+            "residual_unet"; of the others the first number alone counts (feature size of Swin
+            UNETR, filters of SegResNet, stem of the ResNet, width of the Models Genesis U-Net).
         options: Further keyword arguments of that backbone.
 
     Raises:

@@ -36,12 +36,17 @@ class BatchStatisticsNorm(nn.BatchNorm3d):
 
     The running statistics are kept (published checkpoints hold them) and updated in training, but
     never used. With one patch in the batch it acts as an instance norm, and the output for a patch
-    depends on the other patches of its batch.
+    depends on the other patches of its batch, unless ``one_by_one`` is set: then evaluation takes
+    each patch's own statistics, as if it were alone.
     """
+
+    one_by_one = False
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
+        if self.one_by_one and len(x) > 1:
+            return torch.cat([self.forward(patch) for patch in x.split(1)])
         return functional.batch_norm(x, None, None, self.weight, self.bias, True, eps=self.eps)
 
 

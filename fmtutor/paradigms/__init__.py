@@ -12,6 +12,9 @@ Every file offers the same few things:
 - ``predict(model, case, ask) -> Prediction``;
 - ``CARD``.
 
+The self-supervised ones have neither a vocabulary nor ``predict``: they offer
+``encoder_state(model)`` and ``load_encoder(backbone, state)``.
+
 A file joins by being listed here; then the contracts in ``tests/contracts`` run over it.
 """
 
@@ -42,6 +45,7 @@ PARADIGMS: dict[str, str] = {
     "samed": "fmtutor.paradigms.interactive.samed",
     "segvol": "fmtutor.paradigms.interactive.segvol",
     "suprem": "fmtutor.paradigms.partial.suprem",
+    "swin_ssl": "fmtutor.paradigms.selfsup.swin_ssl",
     "tyche": "fmtutor.paradigms.incontext.tyche",
     "uniseg": "fmtutor.paradigms.partial.uniseg",
     "universeg": "fmtutor.paradigms.incontext.universeg",
@@ -52,8 +56,11 @@ IN_CONTEXT = frozenset(name for name, path in PARADIGMS.items() if ".incontext."
 """Systems that learn from episodes and answer examples."""
 
 INTERACTIVE = frozenset(name for name, path in PARADIGMS.items() if ".interactive." in path)
-"""Systems that learn from objects and answer clicks, boxes and the like; neither these nor
-`IN_CONTEXT` have classes, all others do."""
+"""Systems that learn from objects and answer clicks, boxes and the like."""
+
+SELF_SUPERVISED = frozenset(name for name, path in PARADIGMS.items() if ".selfsup." in path)
+"""Systems that learn from images alone and hand on an encoder. Neither these nor `IN_CONTEXT` nor
+`INTERACTIVE` have classes, all others do."""
 
 
 def paradigm(name: str) -> ModuleType:

@@ -27,9 +27,7 @@ def calls(monkeypatch):
             yield Record(step, 1 / (step + 1))
 
     recipes = {"multitalent": None, "fseft": None}
-    stand_in = SimpleNamespace(
-        train=train, RECIPES=recipes, IN_CONTEXT=frozenset(), INTERACTIVE=frozenset()
-    )
+    stand_in = SimpleNamespace(train=train, RECIPES=recipes, ELSEWHERE=frozenset())
     monkeypatch.setitem(sys.modules, "fmtutor.bench.training", stand_in)
     return seen
 

@@ -34,7 +34,14 @@ from fmtutor.data.transforms import normalise
 from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.losses.partial import naive_loss
-from fmtutor.paradigms import IN_CONTEXT, INTERACTIVE, PARADIGMS, config_of, paradigm
+from fmtutor.paradigms import (
+    IN_CONTEXT,
+    INTERACTIVE,
+    PARADIGMS,
+    SELF_SUPERVISED,
+    config_of,
+    paradigm,
+)
 
 PROTOCOLS = (
     Protocol("a", (Region.of("liver"),)),
@@ -44,8 +51,9 @@ TABLE = {1: "liver", 2: "spleen"}
 CONTRACTS = {"shapes", "seed", "checkpoint", "overfits", "zero_gradient", "nothing_known", "grid"}
 """Names that a card may exempt itself from, with a reason."""
 
-CLASSES = sorted(set(PARADIGMS) - IN_CONTEXT - INTERACTIVE)
-"""Systems of named classes; those that answer examples or clicks have contracts of their own."""
+CLASSES = sorted(set(PARADIGMS) - IN_CONTEXT - INTERACTIVE - SELF_SUPERVISED)
+"""Systems of named classes; those that answer examples or clicks, and those that learn without
+labels, have contracts of their own."""
 
 every_system = pytest.mark.parametrize("name", CLASSES)
 

@@ -171,3 +171,10 @@ def test_sources_of_other_protocols_than_the_vocabulary_are_refused():
 def test_a_source_without_cases_is_refused_by_name():
     with pytest.raises(ValueError, match=r"needs a case, got none from \['inclusive'\]"):
         PatchStream([Phantoms(INCLUSIVE, ())], Vocabulary.shared([INCLUSIVE]), PLAIN)
+
+
+def test_weights_say_how_often_a_source_is_drawn() -> None:
+    weighted = stream(INCLUSIVE, SEPARATE, weights=[0.0, 1.0])
+    assert {int(weighted(step).task[0]) for step in range(8)} == {1}
+    with pytest.raises(ValueError, match="one for each of 2 sources"):
+        stream(INCLUSIVE, SEPARATE, weights=[1.0])

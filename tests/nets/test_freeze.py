@@ -67,6 +67,7 @@ SMALL = {
     "resnet3d": {"width": 0.125},
     "segresnet": {"filters": 8},
     "swin_unetr": {"feature_size": 12},
+    "small_swin_unetr": {"feature_size": 12},
 }
 
 

@@ -61,3 +61,13 @@ def test_batch_statistics_norm_of_one_patch_is_an_instance_norm() -> None:
 )
 def test_a_name_gives_its_layer(name: str, kind: type) -> None:
     assert type(norm_layer(name, 16)) is kind
+
+
+def test_batch_statistics_one_by_one_equal_patches_that_are_alone() -> None:
+    norm = norm_layer("batch_statistics", 3).eval()
+    x = torch.randn(4, 3, 5, 5, 5) * torch.tensor([1.0, 2.0, 3.0, 4.0]).view(4, 1, 1, 1, 1)
+    alone = torch.cat([norm(patch) for patch in x.split(1)])
+    together = norm(x)
+    norm.one_by_one = True
+    torch.testing.assert_close(norm(x), alone)
+    assert not torch.allclose(together, alone)

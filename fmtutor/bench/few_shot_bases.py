@@ -1,0 +1,74 @@
+"""The networks that few-shot cells begin from: supervised, self-supervised, or none."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from fmtutor.core.seeds import seed_everything
+from fmtutor.core.tables import lookup
+from fmtutor.hub.models import load_shipped
+from fmtutor.nets.build import backbone as build_backbone
+from fmtutor.paradigms.adapt.network import Kind
+
+SUPERVISED = {"unet": "few_shot_unet", "swin": "few_shot_swin"}
+"""Shipped networks of FSEFT's loss on the six partially labelled centres, by kind."""
+SELF_SUPERVISED = {"swin": "swin_ssl"}
+BASES = ("supervised", "self-supervised", "random")
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A backbone, and the rows of its head by class."""
+
+    name: str
+    backbone: nn.Module
+    rows: dict[str, tuple[Tensor, Tensor]]
+    """Class to weight (E,) and bias ()."""
+
+    def row(self, structure: str) -> tuple[Tensor, Tensor] | None:
+        """Return the head's row for a structure, or None where it has none."""
+        return self.rows.get(structure)
+
+
+def base_network(base: str, kind: Kind, *, seed: int) -> Base:
+    """Return a base network, in evaluation mode; adaptations copy it.
+
+    Args:
+        base: One of `BASES`.
+        kind: Of the backbone.
+        seed: Of the weights, where they are random.
+
+    Raises:
+        ValueError: There is no such base.
+    """
+    lookup(dict.fromkeys(BASES), base, "base")
+    if base == "supervised":
+        return _supervised(kind)
+    bare = _bare(kind, seed)
+    if base == "random":
+        return Base("random", bare, {})
+    from fmtutor.paradigms.selfsup.swin_ssl import encoder_state, load_encoder
+
+    name = lookup(SELF_SUPERVISED, kind, "kind of self-supervised base")
+    load_encoder(bare, encoder_state(load_shipped(name)[0]))
+    return Base(name, bare, {})
+
+
+@cache
+def _supervised(kind: Kind) -> Base:
+    name = lookup(SUPERVISED, kind, "kind of base")
+    model, _, card = load_shipped(name)
+    weight, bias = model.classifier.weight.detach()[:, :, 0, 0, 0], model.classifier.bias.detach()
+    classes = card["recipe"]["config"]["classes"]
+    rows = {label: (weight[n], bias[n]) for n, label in enumerate(classes)}
+    return Base(name, model.backbone, rows)
+
+
+def _bare(kind: Kind, seed: int) -> nn.Module:
+    """Return the supervised base's network with new weights."""
+    config = load_shipped(SUPERVISED[kind])[0].config
+    with torch.random.fork_rng():
+        seed_everything(seed)
+        return build_backbone(config.backbone, config.channels).eval()

@@ -1,0 +1,226 @@
+"""The cells of the two few-shot tables: every row, structure, number of shots and seed.
+
+A *cell* is one adaptation: a base, a method, a structure, a support. A *setting* is what all cells
+of a table share at one scale. ``quick`` has the published rows and rules on the virtual target
+centre with small networks; its runs are a tenth as long as the published ones, so their learning
+rates are ten times as high: AdamW moves a weight by about its rate in a step, and what has to stay
+is the distance that each method may go, in proportion to the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fmtutor.core.tables import lookup
+from fmtutor.paradigms.adapt.method import Preset
+from fmtutor.paradigms.adapt.network import Kind
+from fmtutor.paradigms.adapt.spec import Spec
+
+TABLES = ("fseft-known", "fseft-novel")
+SEEDS = (0, 1, 2)
+KNOWN_QUICK = ("spleen", "liver", "stomach", "aorta")
+"""Published organs that the virtual patients and the real series both have, 10 ml or more."""
+KNOWN_PAPER = (
+    "spleen", "kidney_left", "gallbladder", "esophagus", "liver", "pancreas", "stomach",
+    "duodenum", "aorta",
+)  # fmt: skip
+GLUTEUS = tuple(
+    f"gluteus_{part}_{side}"
+    for part in ("maximus", "medius", "minimus")
+    for side in ("left", "right")
+)
+LUNG = (
+    "lung_upper_lobe_left", "lung_lower_lobe_left", "lung_upper_lobe_right",
+    "lung_middle_lobe_right", "lung_lower_lobe_right",
+)  # fmt: skip
+HEART = (
+    "heart_myocardium", "heart_atrium_left", "heart_atrium_right", "heart_ventricle_left",
+    "heart_ventricle_right",
+)  # fmt: skip
+FAMILIES = {"Lung": LUNG, "Heart": HEART, "Gluteus": GLUTEUS}
+"""Columns of the table on new organs, and their structures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table."""
+
+    label: str
+    """As printed in the talk, or ours."""
+    kind: Kind
+    """Backbone."""
+    method: str
+    decoder: bool = False
+    preset: Preset = "faithful"
+    base: str = "supervised"
+    """"supervised", "self-supervised" or "random"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(Row):
+    """One adaptation of a table."""
+
+    table: str
+    structure: str
+    shots: int
+    seed: int
+    """Of the support's draw and of new weights."""
+
+    @property
+    def name(self) -> str:
+        """A name for files, different for every cell."""
+        parts = (
+            self.kind, self.method, "decoder" if self.decoder else "", self.base, self.preset,
+            self.structure, f"{self.shots}shot", f"seed{self.seed}",
+        )  # fmt: skip
+        return "-".join(part for part in parts if part)
+
+    @property
+    def spec(self) -> Spec:
+        """The method as the kit takes it."""
+        return Spec(method=self.method, decoder=self.decoder, preset=self.preset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the cells of a table share at one scale."""
+
+    data: str
+    """"virtual" (the target centre) or "totalsegmentator-v1" (a folder)."""
+    spacing_mm: tuple[float, float, float]
+    patch: dict[str, tuple[int, int, int]]
+    """Voxels of a patch, by kind of backbone."""
+    batch: dict[str, int]
+    """Patches of a step, all of one volume, by kind; published: 6."""
+    steps: int
+    """Most optimiser steps; 0 takes the published 199 epochs."""
+    lr_scale: float
+    """Factor on all published learning rates."""
+    per_volume: int
+    """K, crops of a volume whose features are kept for black-box methods; 0 draws anew."""
+    tests: int
+    """Test cases; published: 5."""
+    pool: int
+    """Cases that supports are drawn from; published: 30 to 41."""
+    overlap: float = 0.25
+    """Of the windows at test."""
+    real: tuple[str, ...] = ()
+    """Real volumes that are scored beside the tests."""
+    precision: str = "auto"
+
+
+QUICK = Setting(
+    data="virtual", spacing_mm=(5.0, 5.0, 5.0), patch={"unet": (32, 32, 32), "swin": (64, 32, 32)},
+    batch={"unet": 2, "swin": 1}, steps=100, lr_scale=10.0, per_volume=6, tests=8, pool=30,
+    real=("abdomen_ct_dicom",),
+)  # fmt: skip
+PAPER = Setting(
+    data="totalsegmentator-v1", spacing_mm=(1.5, 1.5, 1.5),
+    patch={"unet": (96, 96, 96), "swin": (96, 96, 96)}, batch={"unet": 6, "swin": 6}, steps=0,
+    lr_scale=1.0, per_volume=0, tests=5, pool=0,
+)  # fmt: skip
+SETTINGS = {
+    "quick": QUICK,
+    "gpu": replace(QUICK, steps=0, lr_scale=1.0, batch={"unet": 6, "swin": 6}, per_volume=0,
+                   spacing_mm=(3.0, 3.0, 3.0), patch={"unet": (64,) * 3, "swin": (64,) * 3}),
+    "paper": PAPER,
+}  # fmt: skip
+
+_PEFT = {
+    "unet": (("CNN-Adapter", "cnn_adapter"), ("Bias", "bitfit"), ("Affine-BN", "affine")),
+    "swin": (
+        ("BitFit", "bitfit"),
+        ("LoRA", "lora"),
+        ("AdaptFormer", "adaptformer"),
+        ("Affine-LN", "affine"),
+    ),
+}
+_COSTLY = ("full_fine_tune",)
+"""Rows of ours that the short profiles run with five shots only."""
+_BLACK_BOX = (("Linear Probe", "linear_probe"), ("Spatial Adapter", "spatial_adapter"))
+
+
+def known_rows(kind: Kind) -> tuple[Row, ...]:
+    """Return the published rows of one backbone on known organs, then ours."""
+    published = [
+        Row(label=label, kind=kind, method=name) for label, name in (*_PEFT[kind], *_BLACK_BOX)
+    ]
+    return (
+        *published,
+        Row(label="zero-shot", kind=kind, method="zero_shot"),
+        Row(label="full fine-tuning", kind=kind, method="full_fine_tune"),
+        Row(label="from scratch", kind=kind, method="full_fine_tune", base="random"),
+    )
+
+
+def novel_rows() -> tuple[Row, ...]:
+    """Return the published rows on new organs, then training from scratch."""
+    plus = [
+        Row(label=f"+{label}", kind="swin", method=name, decoder=True)
+        for label, name in _PEFT["swin"]
+    ]
+    ours, full = "Fine-tuning (Ours)", "Fine-tuning (Tang et al., 2022)"
+    return (
+        Row(label=full, kind="swin", method="full_fine_tune", base="self-supervised"),
+        Row(label=ours, kind="swin", method="full_fine_tune"),
+        *(Row(label=label, kind="swin", method=name) for label, name in _PEFT["swin"]),
+        Row(label="Decoder fine-tuning", kind="swin", method="decoder_fine_tune"),
+        *plus,
+        *(Row(label=label, kind="swin", method=name) for label, name in _BLACK_BOX),
+        Row(label="from scratch", kind="swin", method="full_fine_tune", base="random"),
+    )
+
+
+def corrected_rows() -> tuple[Row, ...]:
+    """Return the rows of known organs whose published oddities the corrected preset removes."""
+    wanted = {"unet": ("cnn_adapter", "linear_probe"), "swin": ("lora", "bitfit", "linear_probe")}
+    rows = (*known_rows("unet"), *known_rows("swin"))
+    return tuple(replace(row, preset="corrected") for row in rows if row.method in wanted[row.kind])
+
+
+def cells_of(table: str, profile: str) -> tuple[Cell, ...]:
+    """Return the cells of a table: fewer shots first, then seed by seed, so that a run cut short
+    has whole seeds.
+
+    Zero-shot has no support: it is one cell a structure.
+
+    Raises:
+        ValueError: The table or the profile is unknown.
+    """
+    lookup(SETTINGS, profile, "profile")
+    groups: list[tuple[Sequence[Row], tuple[str, ...], tuple[int, ...]]]
+    if table == "fseft-novel":
+        groups = [(novel_rows(), _novel_structures(profile), (5,))]
+    elif table == "fseft-known":
+        organs = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
+        rows = (*known_rows("unet"), *known_rows("swin"))
+        few = [] if profile == "paper" else [row for row in rows if row.method in _COSTLY]
+        more = [row for row in rows if row not in few]
+        groups = [
+            (more, organs, (5, 10)), (few, organs, (5,)), (corrected_rows(), organs, (5,)),
+        ]  # fmt: skip
+    else:
+        lookup(dict.fromkeys(TABLES), table, "few-shot table")
+    return tuple(
+        Cell(**vars(row), table=table, structure=structure, shots=k, seed=seed)
+        for k in sorted({k for *_, shots in groups for k in shots})
+        for seed in SEEDS
+        for rows, structures, shots in groups
+        if k in shots
+        for row in rows
+        for structure in structures
+        if row.method != "zero_shot" or (seed == SEEDS[0] and k == shots[0])
+    )
+
+
+def setting_of(table: str, profile: str) -> Setting:
+    """Return what the cells of a table share.
+
+    Raises:
+        ValueError: The table or the profile is unknown.
+    """
+    lookup(dict.fromkeys(TABLES), table, "few-shot table")
+    return lookup(SETTINGS, profile, "profile")
+
+
+def _novel_structures(profile: str) -> tuple[str, ...]:
+    return (*LUNG, *HEART, *GLUTEUS) if profile == "paper" else GLUTEUS

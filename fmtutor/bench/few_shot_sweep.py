@@ -1,0 +1,97 @@
+"""The few-shot tables as sweeps: which cells, under which configuration, done how."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fmtutor.bench.few_shot_grid import TABLES, Cell, Setting, cells_of, setting_of
+from fmtutor.bench.few_shot_results import read_config
+from fmtutor.bench.few_shot_rows import PUBLISHED
+from fmtutor.bench.sweep import Job, Work
+from fmtutor.bench.talk_tables import table_names
+from fmtutor.core.configs import to_dict
+from fmtutor.core.tables import lookup, unknown_name
+
+PART_OF = {talk: (table, kind) for (table, kind), talk in PUBLISHED.items()}
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a table that nothing here runs, saying what to ask for."""
+    if name in PART_OF:
+        table, kind = PART_OF[name]
+        raise ValueError(f"{name} is made as a part of {table}; ask for {table} --kinds {kind}.")
+    if name in table_names():
+        raise ValueError(
+            f"no runner yet for {name}, whose printed values fmtutor.bench.talk_tables has; these "
+            f"run: {', '.join(TABLES)}."
+        )
+    if name not in TABLES:
+        raise unknown_name(name, (*TABLES, *(set(table_names()) - set(PART_OF))), "table")
+
+
+def config_of(table: str, profile: str) -> dict[str, Any]:
+    """Return what a folder of results is bound to."""
+    return {"table": table, "profile": profile, "setting": to_dict(setting_of(table, profile))}
+
+
+def check_results(path: Path, table: str, profile: str) -> None:
+    """Raise ValueError where a folder or a collected file is of another table or profile."""
+    there = read_config(path)
+    for name, wanted in (("table", table), ("profile", profile)) if there else ():
+        if there.get(name) != wanted:
+            raise ValueError(
+                f"{path} holds results of {name} {there.get(name)}, asked for {wanted}; name "
+                "another with --out."
+            )
+
+
+def chosen_cells(
+    table: str,
+    profile: str,
+    *,
+    rows: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    kinds: Sequence[str] = (),
+) -> tuple[Cell, ...]:
+    """Return the cells of a table, or of some rows, seeds and backbones of it; none means all.
+
+    Raises:
+        ValueError: The table has no such row, seed or backbone, or none of all three together.
+    """
+    cells = cells_of(table, profile)
+    labels = {cell.label.lower(): cell.label for cell in cells}
+    wanted = {lookup(labels, row.lower(), "row") for row in rows}
+    known = {cell.kind for cell in cells}
+    for kind in kinds:
+        lookup(dict.fromkeys(known), kind, "backbone")
+    there = sorted({cell.seed for cell in cells})
+    if odd := sorted(set(seeds) - set(there)):
+        raise ValueError(f"seeds of {table} are {there}, got {odd}.")
+    chosen = tuple(
+        cell
+        for cell in cells
+        if (not rows or cell.label in wanted)
+        and (not seeds or cell.seed in seeds)
+        and (not kinds or cell.kind in kinds)
+    )
+    if not chosen:
+        raise ValueError(f"{table} has no cell of these rows, seeds and backbones together.")
+    return chosen
+
+
+def jobs_of(cells: Sequence[Cell]) -> list[Job]:
+    """Return cells as jobs of a sweep."""
+    return [Job(name=cell.name, payload=to_dict(cell)) for cell in cells]
+
+
+def work_of(setting: Setting, data: Path | None) -> Work:
+    """Return what turns a job's payload into its result, in any process."""
+    return partial(run_payload, setting=setting, data=data)
+
+
+def run_payload(payload: dict[str, Any], *, setting: Setting, data: Path | None) -> dict[str, Any]:
+    """Run one cell."""
+    from fmtutor.bench.few_shot_cell import run_cell
+
+    return run_cell(Cell(**payload), setting, data)

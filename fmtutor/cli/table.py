@@ -1,0 +1,190 @@
+"""`fmtutor table`: run a table of the talk over many workers, and print it beside the talk's."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from fmtutor.bench.few_shot_estimate import Estimate
+    from fmtutor.bench.few_shot_grid import Cell
+    from fmtutor.bench.sweep import Done, Runner
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+PUBLISHED_DATA = "TotalSegmentator v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Run the cells of a table, print it; run it again after a stop and it goes on where it was."""
+
+    name: tyro.conf.Positional[str]
+    """fseft-known (known organs, other scanner) or fseft-novel (organs the base never saw)."""
+    profile: Literal["quick", "gpu", "paper"] = "quick"
+    """Scale: quick (CPU), gpu (one GPU), paper (the published protocol on its data)."""
+    data: Path | None = None
+    """Folder of TotalSegmentator v1, for paper."""
+    out: Path | None = None
+    """Folder of the results; default runs/tables/NAME-PROFILE. Or a collected file, to render."""
+    scheduler: str = "local"
+    """local (processes here), serial (this process), slurm, or the address of a Dask scheduler."""
+    workers: int = 0
+    """Cells at one time; 0 is one for each core, or --workers-per-gpu for each GPU."""
+    workers_per_gpu: int = 1
+    """Cells that share a GPU, where --workers is 0: as many as the printed GPU memory allows."""
+    rows: tuple[str, ...] = ()
+    """Labels of rows, such as LoRA "Linear Probe"; none means all."""
+    seeds: tuple[int, ...] = ()
+    """Seeds; none means all."""
+    kinds: tuple[str, ...] = ()
+    """Backbones, swin or unet; none means all."""
+    limit: int | None = None
+    """Cells to run at most this time; 0 prints the estimate and what there is."""
+    render_only: Flag = False
+    """Run nothing; print the table of what is there."""
+    collect: Path | None = None
+    """Run nothing; write all results of the folder into this one file."""
+
+    def run(self) -> int:
+        """Check, estimate, run, print; exit status 1 if a cell failed."""
+        from fmtutor.bench.few_shot_sweep import check_name, check_results, chosen_cells
+
+        check_name(self.name)
+        folder = self.out or Path("runs") / "tables" / f"{self.name}-{self.profile}"
+        cells = chosen_cells(
+            self.name, self.profile, rows=self.rows, seeds=self.seeds, kinds=self.kinds
+        )
+        if self.collect is not None:
+            from fmtutor.bench.few_shot_results import collect
+
+            print(f"{self.collect}: {collect(folder, self.collect)} cells")
+            return 0
+        if self.render_only:
+            check_results(folder, self.name, self.profile)
+            self.render(folder, cells)
+            return 0
+        self.check()
+        failed = self.sweep(folder, cells)
+        self.render(folder, cells)
+        return int(failed)
+
+    def check(self) -> None:
+        """Raise ValueError where an option cannot be meant."""
+        from fmtutor.bench.few_shot_grid import setting_of
+
+        if self.workers < 0 or self.workers_per_gpu < 1 or (self.limit or 0) < 0:
+            raise ValueError(
+                "--workers and --limit must be 0 or more and --workers-per-gpu 1 or more, got "
+                f"{self.workers}, {self.limit} and {self.workers_per_gpu}."
+            )
+        virtual = setting_of(self.name, self.profile).data == "virtual"
+        if virtual and self.data is not None:
+            raise ValueError(
+                f"--data is for --profile paper; {self.profile} takes virtual patients, leave it "
+                "out."
+            )
+        if not virtual and self.data is None:
+            raise ValueError(
+                f"--profile {self.profile} runs the published protocol on {PUBLISHED_DATA}; name "
+                "its folder with --data."
+            )
+        if self.data is not None and not self.data.is_dir():
+            raise ValueError(f"--data must be the folder of {PUBLISHED_DATA}, got {self.data}.")
+
+    def sweep(self, folder: Path, cells: "Sequence[Cell]") -> bool:
+        """Print the estimate, run what is not finished, return whether a cell failed."""
+        from fmtutor.bench.few_shot_grid import setting_of
+        from fmtutor.bench.few_shot_sweep import config_of, jobs_of, work_of
+        from fmtutor.bench.sweep import Task, claim, sweep, tasks_of
+
+        setting, config = setting_of(self.name, self.profile), config_of(self.name, self.profile)
+        workers, runner = self.runner()
+        claim(folder, config)
+        work = work_of(setting, self.data.resolve() if self.data else None)
+        tasks = tasks_of(jobs_of(cells), work, folder, config)
+        waiting: list[Task] = [task for task in tasks if not task.finished()]
+        todo = waiting[: self.limit]
+        guess = self.estimated(folder, cells, workers)
+        print("\n".join([*guess.described(), f"results: {folder}"]), flush=True)
+        if len(todo) < len(waiting):
+            print(f"--limit: {len(todo)} of them in this run", flush=True)
+        jobs = [task.job for task in todo]
+        with closing(sweep(jobs, work, folder, config=config, runner=runner)) as outcomes:
+            return followed(outcomes, len(jobs), workers, folder)
+
+    def estimated(self, folder: Path, cells: "Sequence[Cell]", workers: int) -> "Estimate":
+        """Return what is left to do and what that takes."""
+        from fmtutor.bench.few_shot_estimate import estimate
+        from fmtutor.bench.few_shot_grid import setting_of
+        from fmtutor.bench.few_shot_results import read_results
+
+        setting = setting_of(self.name, self.profile)
+        results = read_results(folder)
+        return estimate(cells, results, setting, profile=self.profile, workers=workers)
+
+    def runner(self) -> "tuple[int, Runner]":
+        """Return how many workers to expect, and where they are.
+
+        Raises:
+            ValueError: The scheduler is none that is known, or needs what is not installed.
+        """
+        from fmtutor.bench.sweep import Serial
+        from fmtutor.bench.sweep_runners import Local, Remote, Slurm, visible_gpus
+
+        if self.scheduler == "serial":
+            return 1, Serial()
+        if self.scheduler == "slurm":
+            gpus_per_job = int(self.profile != "quick")
+            workers = self.workers or 1
+            return workers, Slurm(workers=workers, gpus_per_job=gpus_per_job)
+        if self.scheduler == "local":
+            gpus = visible_gpus()
+            each = len(gpus) * self.workers_per_gpu or os.cpu_count() or 1
+            workers = self.workers or each
+            return workers, Local(workers=workers, gpus=gpus)
+        if ":" not in self.scheduler:
+            raise ValueError(
+                "--scheduler is local, serial, slurm or an address such as tcp://host:8786, got "
+                f"{self.scheduler!r}."
+            )
+        return self.workers or 1, Remote(address=self.scheduler)
+
+    def render(self, folder: Path, cells: "Sequence[Cell]") -> None:
+        """Print the table of all finished cells; a folder gets it as table.md too."""
+        from fmtutor.bench.few_shot_results import read_results
+        from fmtutor.bench.few_shot_table import report
+        from fmtutor.core.files import atomic_path
+
+        results: list[dict[str, Any]] = read_results(folder)
+        text = report(results, cells)
+        print(f"\n{text}")
+        if folder.is_dir():
+            with atomic_path(folder / "table.md") as part:
+                part.write_text(text + "\n")
+
+
+def followed(outcomes: "Iterable[Done]", count: int, workers: int, folder: Path) -> bool:
+    """Print a line for each cell that ends, then the failures; return whether there is one."""
+    from fmtutor.bench.few_shot_estimate import duration
+
+    failed: list[Done] = []
+    seconds = 0.0
+    for number, done in enumerate(outcomes, start=1):
+        seconds += done.seconds
+        left = duration(seconds / number * (count - number) / workers)
+        print(
+            f"[{number:3d}/{count}] {done.state:6s} {done.name}  {done.seconds:.0f} s"
+            + (f", about {left} left" if number < count else ""),
+            flush=True,
+        )
+        if done.state == "failed":
+            failed.append(done)
+    for done in failed:
+        print(f"failed: {done.name}: {done.error}")
+    if failed:
+        print(f"tracebacks: {folder}/NAME.error.txt; the same command tries these again")
+    return bool(failed)

@@ -1,0 +1,1 @@
+"""Systems that learn from images without labels, and hand on an encoder."""
