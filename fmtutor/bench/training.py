@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from fmtutor import __version__
+from fmtutor.bench.recipe_sources import source_weights, virtual_sources
+from fmtutor.bench.training_start import RECIPE_FILE, WEIGHTS_FILE, beginning
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import Precision
 from fmtutor.core.files import write_json
@@ -20,14 +22,9 @@ from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
 from fmtutor.data.domains import CENTRES, WIDE, Centre
 from fmtutor.data.patches import PatchConfig, PatchStream, Source
-from fmtutor.data.respaced import RespacedSource
-from fmtutor.data.shelf import VirtualSource
 from fmtutor.engine.checkpoint import save_weights
 from fmtutor.engine.fit import FitConfig, Record, fit
 from fmtutor.paradigms import IN_CONTEXT, INTERACTIVE, PARADIGMS, SELF_SUPERVISED, paradigm
-
-WEIGHTS_FILE = "weights.safetensors"
-RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +107,7 @@ RECIPES: dict[str, Callable[[str, str], Recipe]] = {
     **dict.fromkeys((n for n in PARADIGMS if n not in ELSEWHERE), _all_centres),
     "nnunet_like": _one_centre,
     "organs": _organs,
-    "few_shot_unet": _few_shot("genesis_unet", 16, patch=(32, 32, 32), batch=2, steps=1800),
+    "few_shot_unet": _few_shot("genesis_unet", 16, patch=(64, 32, 32), batch=1, steps=2400),
     "few_shot_swin": _few_shot("small_swin_unetr", 12, patch=(64, 32, 32), batch=2, steps=1500),
 }
 """Name to the function that makes its recipe for a profile; systems of `ELSEWHERE` are not here."""
@@ -132,32 +129,13 @@ def recipe_with(system: str, profile: str, centres: Sequence[Centre], *, patient
 def stream_of(recipe: Recipe, *, seed: int, sources: Sequence[Source] | None = None) -> PatchStream:
     """Return the batches of a recipe; a function of the step, the seed and the sources alone."""
     config = recipe.config
-    sources = sources or _virtual_sources(recipe)
+    sources = sources or virtual_sources(recipe)
     words = paradigm(recipe.system).vocabulary([source.protocol for source in sources])
     patches = PatchConfig(size=config.patch, batch=config.batch, balance=recipe.balance)
     return PatchStream(
         sources, words, patches, seed=seed, background_is_known=recipe.background_is_known,
-        weights=_weights(recipe),
+        weights=source_weights(recipe),
     )  # fmt: skip
-
-
-def _virtual_sources(recipe: Recipe) -> list[Source]:
-    """Return the centres' patients on the recipe's spacing."""
-    sources: list[Source] = []
-    for centre in recipe.centres:
-        many = recipe.wide_patients if centre.name == WIDE.name else 0
-        source = VirtualSource(centre, many or recipe.patients)
-        spacing_mm = recipe.config.spacing_mm
-        sources.append(RespacedSource(source, spacing_mm) if recipe.respaced else source)
-    return sources
-
-
-def _weights(recipe: Recipe) -> list[float] | None:
-    """Return how often each centre is drawn, or None where all are alike."""
-    if not recipe.wide_share:
-        return None
-    rest = (1 - recipe.wide_share) / (len(recipe.centres) - 1)
-    return [recipe.wide_share if c.name == WIDE.name else rest for c in recipe.centres]
 
 
 def fit_config(recipe: Any, *, seed: int) -> FitConfig:
@@ -176,9 +154,21 @@ def fit_config(recipe: Any, *, seed: int) -> FitConfig:
 
 
 def train_recipe(
-    recipe: Recipe, *, folder: Path, seed: int = 0, sources: Sequence[Source] | None = None
+    recipe: Recipe,
+    *,
+    folder: Path,
+    seed: int = 0,
+    sources: Sequence[Source] | None = None,
+    start: Path | None = None,
 ) -> Iterator[Record]:
     """Train a recipe into a folder, resuming what is there; at the end the weights are written.
+
+    Args:
+        recipe: What to train.
+        folder: Where everything goes.
+        seed: Of weights and patches.
+        sources: Cases, in place of the recipe's.
+        start: A finished training folder of the same network to begin from; none is from chance.
 
     Yields:
         The record of each step, as it is done.
@@ -186,9 +176,11 @@ def train_recipe(
     module = paradigm(recipe.system)
     seed_everything(seed)
     model: nn.Module = module.build(recipe.config)
-    write_json(folder / RECIPE_FILE, described(recipe, seed))
-    for head in heads_of(model):
-        head.expect(recipe.head_prior)
+    begun = {"start": beginning(model, start)} if start is not None else {}
+    write_json(folder / RECIPE_FILE, {**described(recipe, seed), **begun})
+    if start is None:
+        for head in heads_of(model):
+            head.expect(recipe.head_prior)
     stream, config = stream_of(recipe, seed=seed, sources=sources), fit_config(recipe, seed=seed)
     groups = parameter_groups(model, lr=config.lr, head_lr=config.lr * recipe.head_lr)
     yield from fit(model, module.step, stream, config, folder=folder, groups=groups)
@@ -229,7 +221,13 @@ def described(recipe: Recipe, seed: int) -> dict[str, Any]:
 
 
 def train(
-    name: str, *, profile: str = "quick", folder: Path, seed: int = 0, steps: int | None = None
+    name: str,
+    *,
+    profile: str = "quick",
+    folder: Path,
+    seed: int = 0,
+    steps: int | None = None,
+    start: Path | None = None,
 ) -> Iterator[Record]:
     """Run a named recipe.
 
@@ -241,10 +239,16 @@ def train(
             trains its first model there too, in ``first``, and keeps the completed cases.
         seed: Of weights and patches.
         steps: In place of the recipe's.
+        start: See `train_recipe`; only for the recipes of this module.
 
     Raises:
-        ValueError: No recipe has this name, or the profile is "paper".
+        ValueError: No recipe has this name, the profile is "paper", or the start does not fit.
     """
+    if start is not None and name not in RECIPES:
+        raise ValueError(
+            f"only {', '.join(sorted(RECIPES))} begin from another training, got {name}; leave "
+            "--start out."
+        )
     if name in IN_CONTEXT:
         from fmtutor.bench import in_context_training as in_context  # kornia is only needed there
 
@@ -278,7 +282,7 @@ def train(
         first = replace(first, config=replace(first.config, steps=recipe.config.steps))
         yield from train_recipe(first, folder=folder / "first", seed=seed)
         sources = _completed_by(first, folder)
-    yield from train_recipe(recipe, folder=folder, seed=seed, sources=sources)
+    yield from train_recipe(recipe, folder=folder, seed=seed, sources=sources, start=start)
 
 
 def _completed_by(first: Recipe, folder: Path) -> list[Source]:

@@ -24,6 +24,9 @@ class Train:
     """Seed of everything drawn: weights, cases, patches."""
     steps: int | None = None
     """Training steps, in place of the profile's."""
+    start: Path | None = None
+    """A finished training folder of the same network to begin from, for a longer training in parts;
+    take another seed, or it sees the same patches again."""
     resume: Literal["auto", "never"] = "auto"
     """auto goes on from a checkpoint in the folder; never refuses a folder that has any file."""
     every: int = 20
@@ -40,9 +43,11 @@ class Train:
         lookup({**RECIPES, **dict.fromkeys(ELSEWHERE)}, self.system, "recipe")
 
         count, last = 0, None
+        begun = {} if self.start is None else {"start": self.start}
         for record in train(
-            self.system, profile=self.profile, folder=folder, seed=self.seed, steps=self.steps
-        ):
+            self.system, profile=self.profile, folder=folder, seed=self.seed, steps=self.steps,
+            **begun,
+        ):  # fmt: skip
             if count % self.every == 0:
                 print(described(record), flush=True)
             count, last = count + 1, record

@@ -158,3 +158,17 @@ def test_suprem_by_name_first_trains_the_model_that_completes_its_labels(monkeyp
     monkeypatch.setattr("fmtutor.bench.training._completed_by", lambda first, folder: ["whole"])
     assert list(train("suprem", folder=tmp_path / "run", steps=7)) == []
     assert calls == [("fseft", 7, "first", None), ("suprem", 7, "run", ["whole"])]
+
+
+def test_a_training_begins_where_another_ended(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    list(train_recipe(tiny_recipe(), folder=first, sources=[Phantoms()]))
+    list(train_recipe(tiny_recipe(1), folder=second, sources=[Phantoms()], seed=1, start=first))
+    one, two = (load_file(folder / WEIGHTS_FILE) for folder in (first, second))
+    moved = max(float((one[name] - two[name]).abs().max()) for name in one)
+    assert 0 < moved < 0.5  # one step of AdamW, heads ten times as fast
+    assert read_json(second / RECIPE_FILE)["start"]["steps"] == 3
+    with pytest.raises(ValueError, match="begins from a finished one"):
+        list(train_recipe(tiny_recipe(), folder=tmp_path / "c", start=tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="leave --start out"):
+        next(train("swin_ssl", folder=tmp_path / "d", start=first))

@@ -66,3 +66,9 @@ def test_never_resuming_refuses_a_folder_with_files(calls, capsys, tmp_path):
     assert main(["train", "fseft", "--out", str(tmp_path), "--resume", "never"]) == 2
     assert "needs an empty folder" in capsys.readouterr().err
     assert calls == []
+
+
+def test_a_training_may_begin_from_another(calls, tmp_path):
+    words = ["train", "fseft", "--out", str(tmp_path), "--start", "runs/first"]
+    assert main(words) == 0
+    assert calls[0][1]["start"] == Path("runs/first")

@@ -28,8 +28,6 @@ from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.paradigms import paradigm
 
 SPACING_MM = 3.0
-STEPS = 200
-"""Of the training that a tiny network gets here, at its own learning rate."""
 
 
 def grid_of(name: str) -> tuple[int, ...]:
@@ -107,7 +105,9 @@ def trained(name: str) -> Any:
     """The tiny network after its own recipe on one batch; and the losses on the way."""
     module = paradigm(name)
     config, model = module.Config.tiny(), tiny(module)
-    recipe = FitConfig(steps=STEPS, lr=config.lr, weight_decay=config.weight_decay, prefetch=0)
+    recipe = FitConfig(
+        steps=config.steps, lr=config.lr, weight_decay=config.weight_decay, prefetch=0
+    )
     steps = fit(model, module.step, lambda i: batch_of(name, i), recipe)
     model.losses = [record.loss for record in steps]
     return model.eval()

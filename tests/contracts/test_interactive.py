@@ -20,7 +20,6 @@ from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.engine.sensitivity import dice_each
 from fmtutor.paradigms import INTERACTIVE, config_of, paradigm
 from tests.contracts.interactive_phantom import (
-    STEPS,
     answered,
     answers_clicks,
     batch_of,
@@ -267,4 +266,4 @@ def test_the_recipe_of_the_contracts_is_small(name: str) -> None:
     began = time.process_time()
     for seed in range(8):
         module.step(model, batch_of(name, seed)).backward()
-    assert (time.process_time() - began) / 8 * STEPS < 15.0
+    assert (time.process_time() - began) / 8 * module.Config.tiny().steps < 10.0

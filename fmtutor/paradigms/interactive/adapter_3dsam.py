@@ -86,7 +86,7 @@ class Config:
         shape = replace(TINY, prompt_features=16)
         small = cls(shape=shape, size=(16, 16, 16), scale=1, window=4, inner=8, freeze=False)
         plan = Plan(rounds=(1, 2), feedback=False, gradient="last")
-        recipe = {"plan": plan, "objects": 2, "steps": 80, "warmup_steps": 0, "lr": 4e-3}
+        recipe = {"plan": plan, "objects": 2, "steps": 75, "warmup_steps": 0, "lr": 4e-3}
         return replace(small, **{**recipe, **changes})
 
     @classmethod

@@ -84,7 +84,7 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
         small = cls(
-            channels=(8, 16, 16), convs=(1, 1, 1), patch=(16, 16, 16), objects=2, steps=80, lr=1e-2,
+            channels=(8, 16, 16), convs=(1, 1, 1), patch=(16, 16, 16), objects=2, steps=60, lr=1e-2,
             plan=Plan(rounds=(1, 2), simulators=("centre", "uniform"), box=0.3, gradient="last"),
         )  # fmt: skip
         return replace(small, **{"warmup_steps": 0, **changes})

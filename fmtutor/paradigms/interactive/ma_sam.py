@@ -100,7 +100,7 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests: prompted, and from scratch, so nothing is frozen."""
         small = cls(shape=TINY, slices=4, freeze=False, rank=4, inner=8, batch=2, objects=2)
-        plan = Plan(rounds=(1, 2), box=0.5, gradient="last")
+        plan = Plan(rounds=(1, 2), box=0.25, gradient="last")
         return replace(
             small, **{"plan": plan, "lr": 4e-3, "steps": 80, "warmup_steps": 0, **changes}
         )

@@ -77,7 +77,7 @@ class Config:
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests: from scratch, so nothing is frozen."""
         small = cls(shape=TINY, freeze=False, outward=0.1, batch=2, objects=2, lr=4e-3)
-        return replace(small, **{"steps": 80, "warmup_steps": 0, **changes})
+        return replace(small, **{"steps": 50, "warmup_steps": 0, **changes})
 
     @classmethod
     def quick(cls, **changes: Any) -> "Config":

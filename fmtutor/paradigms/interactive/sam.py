@@ -63,7 +63,8 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        small = cls(shape=TINY, batch=2, objects=2, lr=4e-3, steps=80, warmup_steps=0)
+        plan = Plan(rounds=(2, 2), box=0.25, candidates=True)
+        small = cls(shape=TINY, plan=plan, batch=2, objects=2, lr=4e-3, steps=70, warmup_steps=0)
         return replace(small, **changes)
 
     @classmethod

@@ -77,7 +77,7 @@ class Config:
             SMALL, image=(16, 16, 16), features=32, depth=2, heads=2, window=2, global_blocks=(1,),
             prompt_features=32, decoder_heads=2, decoder_hidden=32, quality_hidden=16, stem=(8, 8),
         )  # fmt: skip
-        small = cls(shape=shape, patch=(16, 16, 16), objects=2, lr=4e-3, steps=80)
+        small = cls(shape=shape, patch=(16, 16, 16), objects=2, lr=1e-2, steps=60)
         return replace(small, **{"warmup_steps": 0, **changes})
 
     @classmethod

@@ -87,7 +87,7 @@ class Config:
             image=(16, 16, 8), stem=(8, 8), features=32, depth=2, heads=2, prompt_features=64,
             decoder_heads=4, decoder_hidden=64,
         )  # fmt: skip
-        small = cls(shape=shape, combinations=2, points=(0, 0), objects=2, lr=4e-3, steps=160)
+        small = cls(shape=shape, combinations=2, points=(0, 0), objects=2, lr=2e-3, steps=120)
         return replace(small, **{"warmup_steps": 0, **changes})
 
     @classmethod

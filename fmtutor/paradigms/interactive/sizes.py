@@ -9,6 +9,6 @@ SMALL = Shape(
 """The quick size, a hundredth of ViT-B: 128 pixels, 256 tokens."""
 TINY = Shape(
     image=(16, 16), patch=4, features=32, depth=2, heads=2, window=2, global_blocks=(1,),
-    prompt_features=32, decoder_heads=2, decoder_hidden=32, quality_hidden=16,
+    prompt_features=64, decoder_heads=2, decoder_hidden=32, quality_hidden=16, drawn=2.0,
 )  # fmt: skip
 """The size of the contract tests."""

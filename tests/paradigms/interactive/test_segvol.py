@@ -47,7 +47,7 @@ def batch_of(seed: int, names: tuple[str, ...] = NAMES) -> ObjectBatch:
 def trained() -> Any:
     """A network that is asked in all six ways in each step, so that a lone point is learnt too."""
     seed_everything(0)
-    config = Config.tiny(combinations=6)
+    config = Config.tiny(combinations=6, lr=4e-3)
     model = build(config)
     recipe = FitConfig(
         steps=80, lr=config.lr, warmup_steps=8, weight_decay=config.weight_decay, prefetch=0
