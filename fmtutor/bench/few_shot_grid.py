@@ -110,7 +110,7 @@ class Setting:
 
 QUICK = Setting(
     data="virtual", spacing_mm=(5.0, 5.0, 5.0), patch={"unet": (64, 32, 32), "swin": (64, 32, 32)},
-    batch={"unet": 1, "swin": 1}, steps=100, lr_scale=10.0, per_volume=6, tests=8, pool=30,
+    batch={"unet": 2, "swin": 1}, steps=100, lr_scale=10.0, per_volume=6, tests=8, pool=30,
     real=("abdomen_ct_dicom",),
 )  # fmt: skip
 PAPER = Setting(

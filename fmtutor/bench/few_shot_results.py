@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from fmtutor.bench.sweep import CLAIM
-from fmtutor.core.files import atomic_path, read_json
+from fmtutor.bench.few_shot_grid import Cell
+from fmtutor.bench.sweep import CLAIM, claim
+from fmtutor.core.files import atomic_path, read_json, write_json
 from fmtutor.paradigms.adapt import adaptation
 
 LOSSES_KEPT = 10
@@ -73,6 +74,22 @@ def collect(folder: Path, file: Path) -> int:
     with atomic_path(file) as part:
         part.write_text("{\n" + ",\n".join(parts) + ',\n"rows": [\n' + lines + "\n]\n}\n")
     return len(rows)
+
+
+def restore(file: Path, folder: Path) -> int:
+    """Write the cells of a collected file into a sweep's folder; return how many.
+
+    A sweep of the same configuration then takes them for finished and goes on with the rest. Loss
+    curves stay as thin as they were kept.
+
+    Raises:
+        ValueError: The file is not one that `collect` writes, or the folder is of another sweep.
+    """
+    results = read_results(file)
+    claim(folder, read_config(file))
+    for result in results:
+        write_json(folder / f"{Cell(**result['cell']).name}.json", result)
+    return len(results)
 
 
 def scores_frame(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

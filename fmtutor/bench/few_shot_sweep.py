@@ -5,13 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fmtutor.bench.few_shot_bases import SELF_SUPERVISED, SUPERVISED
 from fmtutor.bench.few_shot_grid import TABLES, Cell, Setting, cells_of, setting_of
 from fmtutor.bench.few_shot_results import read_config
 from fmtutor.bench.few_shot_rows import PUBLISHED
 from fmtutor.bench.sweep import Job, Work
 from fmtutor.bench.talk_tables import table_names
 from fmtutor.core.configs import to_dict
+from fmtutor.core.files import sha256_of
 from fmtutor.core.tables import lookup, unknown_name
+from fmtutor.hub.models import shipped
 
 PART_OF = {talk: (table, kind) for (table, kind), talk in PUBLISHED.items()}
 
@@ -31,8 +34,21 @@ def check_name(name: str) -> None:
 
 
 def config_of(table: str, profile: str) -> dict[str, Any]:
-    """Return what a folder of results is bound to."""
-    return {"table": table, "profile": profile, "setting": to_dict(setting_of(table, profile))}
+    """Return what a folder of results is bound to: the setting, and the weights of the bases."""
+    return {
+        "table": table, "profile": profile, "setting": to_dict(setting_of(table, profile)),
+        "bases": {
+            name: sha256_of(path)[:12] for name, path in shipped().items()
+            if name in bases_of(table)
+        },
+    }  # fmt: skip
+
+
+def bases_of(table: str) -> tuple[str, ...]:
+    """Return the shipped networks that the cells of a table begin from."""
+    if table == "fseft-novel":
+        return (SUPERVISED["swin"], SELF_SUPERVISED["swin"])
+    return tuple(SUPERVISED.values())
 
 
 def check_results(path: Path, table: str, profile: str) -> None:

@@ -107,7 +107,7 @@ RECIPES: dict[str, Callable[[str, str], Recipe]] = {
     **dict.fromkeys((n for n in PARADIGMS if n not in ELSEWHERE), _all_centres),
     "nnunet_like": _one_centre,
     "organs": _organs,
-    "few_shot_unet": _few_shot("genesis_unet", 16, patch=(64, 32, 32), batch=1, steps=2400),
+    "few_shot_unet": _few_shot("genesis_unet", 8, patch=(64, 32, 32), batch=2, steps=2400),
     "few_shot_swin": _few_shot("small_swin_unetr", 12, patch=(64, 32, 32), batch=2, steps=1500),
 }
 """Name to the function that makes its recipe for a profile; systems of `ELSEWHERE` are not here."""

@@ -46,6 +46,8 @@ class Table:
     """Cells to run at most this time; 0 prints the estimate and what there is."""
     render_only: Flag = False
     """Run nothing; print the table of what is there."""
+    resume_from: Path | None = None
+    """A collected file whose cells count as finished, such as the committed one."""
     collect: Path | None = None
     """Run nothing; write all results of the folder into this one file."""
 
@@ -104,6 +106,10 @@ class Table:
         setting, config = setting_of(self.name, self.profile), config_of(self.name, self.profile)
         workers, runner = self.runner()
         claim(folder, config)
+        if self.resume_from is not None:
+            from fmtutor.bench.few_shot_results import restore
+
+            print(f"{restore(self.resume_from, folder)} cells from {self.resume_from}", flush=True)
         work = work_of(setting, self.data.resolve() if self.data else None)
         tasks = tasks_of(jobs_of(cells), work, folder, config)
         waiting: list[Task] = [task for task in tasks if not task.finished()]

@@ -4,16 +4,18 @@ import math
 
 import pytest
 
-from fmtutor.bench.few_shot_grid import cells_of
+from fmtutor.bench.few_shot_grid import cells_of, setting_of
 from fmtutor.bench.few_shot_results import (
     cells_frame,
     collect,
     read_config,
     read_results,
+    restore,
     scores_frame,
     thinned,
 )
-from fmtutor.bench.few_shot_sweep import config_of
+from fmtutor.bench.few_shot_sweep import config_of, jobs_of, work_of
+from fmtutor.bench.sweep import Serial, sweep, tasks_of
 from fmtutor.core.files import read_json, write_json
 from tests.bench.few_shot_cells import CASES, result_of
 
@@ -86,3 +88,23 @@ def test_the_long_frame_names_row_and_family_and_repeats_the_costs():
 def test_thinning_keeps_both_ends():
     assert thinned([float(n) for n in range(100)]) == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
     assert thinned([0.1234567]) == [0.12346]
+
+
+def test_a_sweep_goes_on_from_a_collected_file(folder, tmp_path):
+    """A restored cell has the fingerprint of the sweep that made it, so it is not run again."""
+    config, jobs = config_of("fseft-known", "quick"), jobs_of(CELLS)
+    for task in tasks_of(jobs, work_of(setting_of("fseft-known", "quick"), None), folder, config):
+        write_json(task.result, {**read_json(task.result), "fingerprint": task.fingerprint})
+    file, fresh = tmp_path / "all.json", tmp_path / "fresh"
+    collect(folder, file)
+    assert restore(file, fresh) == 4
+    outcomes = sweep(jobs, refuse, fresh, config=config, runner=Serial())
+    assert [done.state for done in outcomes] == ["kept"] * 4
+    with pytest.raises(ValueError, match="another configuration"):
+        list(
+            sweep(jobs, refuse, fresh, config={**config, "bases": {"other": "0"}}, runner=Serial())
+        )
+
+
+def refuse(payload):
+    raise AssertionError(f"{payload} was to be kept")
