@@ -6,9 +6,10 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from fmtutor.core.files import sha256_of
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
-from fmtutor.hub.models import load_shipped
+from fmtutor.hub.models import load_shipped, shipped
 from fmtutor.nets.build import backbone as build_backbone
 from fmtutor.paradigms.adapt.network import Kind
 
@@ -54,6 +55,13 @@ def base_network(base: str, kind: Kind, *, seed: int) -> Base:
     name = lookup(SELF_SUPERVISED, kind, "kind of self-supervised base")
     load_encoder(bare, encoder_state(load_shipped(name)[0]))
     return Base(name, bare, {})
+
+
+def base_sha256(base: str, kind: Kind) -> str:
+    """Return 12 hex digits of a base's shipped weights; empty where it has none."""
+    name = {"supervised": SUPERVISED, "self-supervised": SELF_SUPERVISED}.get(base, {}).get(kind)
+    path = shipped().get(name or "")
+    return sha256_of(path)[:12] if path else ""
 
 
 @cache

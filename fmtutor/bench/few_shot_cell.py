@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fmtutor.bench.few_shot_bases import base_network
+from fmtutor.bench.few_shot_bases import Base, base_network
 from fmtutor.bench.few_shot_data import FewShotData, data_of
 from fmtutor.bench.few_shot_grid import Cell, Setting
 from fmtutor.bench.machine import machine, process_peak_mb, reset_process_peak
+from fmtutor.bench.published_bases import published_base
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import autocast, best_device
 from fmtutor.core.seeds import seed_everything, seed_of
@@ -33,13 +34,16 @@ from fmtutor.paradigms.adapt.training import Schedule, train
 WINDOWS_AT_ONCE = 2
 
 
-def run_cell(cell: Cell, setting: Setting, folder: Path | None = None) -> dict[str, Any]:
+def run_cell(
+    cell: Cell, setting: Setting, folder: Path | None = None, weights: Path | None = None
+) -> dict[str, Any]:
     """Run one cell.
 
     Args:
         cell: What to adapt to what.
         setting: At which scale.
         folder: Of the published dataset, where the setting needs one.
+        weights: Folder of the published bases' files, where the setting needs them.
 
     Returns:
         Plain values for JSON: the cell, the setting, Dice of every test and real volume, parameters
@@ -47,7 +51,7 @@ def run_cell(cell: Cell, setting: Setting, folder: Path | None = None) -> dict[s
     """
     reset_process_peak()
     data, patch = data_of(setting, folder), setting.patch[cell.kind]
-    base = base_network(cell.base, cell.kind, seed=cell.seed)
+    base = base_of(cell, weights)
     seed_everything(seed_of("few-shot start", cell.structure, cell.seed))
     net = adapted(base.backbone, cell.spec, row=base.row(cell.structure))
     began = time.perf_counter()
@@ -69,6 +73,13 @@ def run_cell(cell: Cell, setting: Setting, folder: Path | None = None) -> dict[s
         "peak_mb": round(process_peak_mb(), 1), "loss": [round(loss, 4) for loss in losses],
         "base": base.name, "machine": machine(),
     }  # fmt: skip
+
+
+def base_of(cell: Cell, weights: Path | None) -> Base:
+    """Return a cell's base: a shipped one, or a published one of a folder."""
+    if weights is None:
+        return base_network(cell.base, cell.kind, seed=cell.seed)
+    return published_base(cell.table, cell.base, cell.kind, folder=weights, seed=cell.seed)
 
 
 def taught(

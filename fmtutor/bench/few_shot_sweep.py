@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fmtutor.bench.few_shot_bases import SELF_SUPERVISED, SUPERVISED
+from fmtutor.bench.few_shot_bases import base_sha256
 from fmtutor.bench.few_shot_grid import TABLES, Cell, Setting, cells_of, setting_of
 from fmtutor.bench.few_shot_results import read_config
 from fmtutor.bench.few_shot_rows import PUBLISHED
 from fmtutor.bench.sweep import Job, Work
 from fmtutor.bench.talk_tables import table_names
 from fmtutor.core.configs import to_dict
-from fmtutor.core.files import sha256_of
 from fmtutor.core.tables import lookup, unknown_name
-from fmtutor.hub.models import shipped
 
+BASE = "base_sha256"
+"""What a cell's job and result call the hash of the weights that it began from."""
 PART_OF = {talk: (table, kind) for (table, kind), talk in PUBLISHED.items()}
 
 
@@ -34,21 +34,8 @@ def check_name(name: str) -> None:
 
 
 def config_of(table: str, profile: str) -> dict[str, Any]:
-    """Return what a folder of results is bound to: the setting, and the weights of the bases."""
-    return {
-        "table": table, "profile": profile, "setting": to_dict(setting_of(table, profile)),
-        "bases": {
-            name: sha256_of(path)[:12] for name, path in shipped().items()
-            if name in bases_of(table)
-        },
-    }  # fmt: skip
-
-
-def bases_of(table: str) -> tuple[str, ...]:
-    """Return the shipped networks that the cells of a table begin from."""
-    if table == "fseft-novel":
-        return (SUPERVISED["swin"], SELF_SUPERVISED["swin"])
-    return tuple(SUPERVISED.values())
+    """Return what a folder of results is bound to."""
+    return {"table": table, "profile": profile, "setting": to_dict(setting_of(table, profile))}
 
 
 def check_results(path: Path, table: str, profile: str) -> None:
@@ -97,17 +84,23 @@ def chosen_cells(
 
 
 def jobs_of(cells: Sequence[Cell]) -> list[Job]:
-    """Return cells as jobs of a sweep."""
-    return [Job(name=cell.name, payload=to_dict(cell)) for cell in cells]
+    """Return cells as jobs of a sweep; a cell whose base was replaced is another job."""
+    return [
+        Job(name=cell.name, payload={**to_dict(cell), BASE: base_sha256(cell.base, cell.kind)})
+        for cell in cells
+    ]
 
 
-def work_of(setting: Setting, data: Path | None) -> Work:
+def work_of(setting: Setting, data: Path | None, weights: Path | None = None) -> Work:
     """Return what turns a job's payload into its result, in any process."""
-    return partial(run_payload, setting=setting, data=data)
+    return partial(run_payload, setting=setting, data=data, weights=weights)
 
 
-def run_payload(payload: dict[str, Any], *, setting: Setting, data: Path | None) -> dict[str, Any]:
+def run_payload(
+    payload: dict[str, Any], *, setting: Setting, data: Path | None, weights: Path | None
+) -> dict[str, Any]:
     """Run one cell."""
     from fmtutor.bench.few_shot_cell import run_cell
 
-    return run_cell(Cell(**payload), setting, data)
+    cell = Cell(**{name: value for name, value in payload.items() if name != BASE})
+    return {**run_cell(cell, setting, data, weights), BASE: payload[BASE]}

@@ -1,10 +1,10 @@
 """Figures of notebooks 12 and 13: the tables as dots, findings with intervals, Dice against cost.
 
-All take the long frame of `fmtutor.bench.few_shot_table` (a row for each cell and case), so they
-show what the result files hold and nothing else.
+All take the long frame of `fmtutor.bench.few_shot_table` (a row for each cell and case) or what is
+computed from it, so they show what the result files hold and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fmtutor.bench.few_shot_findings import Measured
 from fmtutor.engine.metrics import bootstrap_mean
@@ -21,7 +22,7 @@ FAMILY_COLOURS = {
     "none": "#7f7f7f",
 }  # fmt: skip
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
-MARKERS = {"black-box": "o", "selective": "s", "additive": "D", "full": "^", "none": "*"}
+MARKERS = {"black-box": "o", "selective": "s", "additive": "D", "full": "^", "none": "P"}
 """A second way to tell the families apart."""
 VERDICTS = {"appears": "#009e73", "unclear": "#7f7f7f", "reversed": "#d55e00"}
 PUBLISHED = "#8a8a8a"
@@ -75,7 +76,7 @@ def plot_findings(measured: Sequence[Measured]) -> Figure:
         axes.plot(one.difference, place, "o", color=colour, mec="white", ms=8)
     labels = [f"{one.name}  ({one.kind}, {one.shots})" for one in measured]
     axes.set_yticks(range(len(measured)), labels)
-    axes.set_ylim(len(measured) - 0.5, -0.5)
+    axes.set_ylim(max(len(measured), 1) - 0.5, -0.5)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_xlabel("difference in Dice, as claimed to the right")
     axes.grid(axis="x", color="#e5e5e5")
@@ -93,7 +94,7 @@ def plot_pareto(
 
     Args:
         frame: Rows of one table, kind, number of shots and preset, with ``where`` "test".
-        costs: Columns of the frame, one panel each; drawn on a logarithmic axis.
+        costs: Columns of the frame, one panel each; on a logarithmic axis where they span a lot.
     """
     figure, panels = plt.subplots(
         1, len(costs), figsize=(5.2 * len(costs), 4.6), layout="constrained", sharey=True,
@@ -105,11 +106,10 @@ def plot_pareto(
         for _, row in means.iterrows():
             axes.plot(row[cost], row["dice"], MARKERS[row["family"]], ms=8, mec="white",
                       color=FAMILY_COLOURS[row["family"]])  # fmt: skip
-            axes.annotate(row["row"], (row[cost], row["dice"]), xytext=(5, 4), fontsize=7.5,
-                          textcoords="offset points")  # fmt: skip
         front = pareto_front(means, cost)
         axes.step(front[cost], front["dice"], where="post", color="#b0b0b0", lw=1, zorder=0)
-        axes.set_xscale("log")
+        _scale(axes, means[cost])
+        _name(axes, means.sort_values("dice"), cost)
         axes.set_xlabel(COSTS[cost])
         axes.grid(color="#ececec")
         axes.spines[["top", "right"]].set_visible(False)
@@ -158,6 +158,68 @@ def plot_structures(frame: pd.DataFrame, order: Sequence[str], *, title: str = "
     axes.tick_params(length=0, labelsize=8)
     axes.set_title(title, loc="left", fontsize=10)
     return figure
+
+
+def plot_differences(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the difference of two groups of rows, structure by structure, with intervals over cases.
+
+    Args:
+        tables: Title to what `fmtutor.bench.few_shot_committed.by_structure` returns.
+    """
+    rows = max((len(table) for table in tables.values()), default=0)
+    figure, panels = plt.subplots(
+        1, len(tables), figsize=(8.0, 0.34 * rows + 1.1), layout="constrained", squeeze=False
+    )
+    for axes, (title, table) in zip(panels[0], tables.items(), strict=True):
+        for place, (low, high, mean) in enumerate(table[["low", "high", "difference"]].to_numpy()):
+            verdict = "appears" if low > 0 else "reversed" if high < 0 else "unclear"
+            axes.plot([low, high], [place] * 2, color=VERDICTS[verdict], lw=4)
+            axes.plot(mean, place, "o", color=VERDICTS[verdict], mec="white", ms=8)
+        names = [name.replace("_", " ") for name in table["structure"]]
+        axes.set_yticks(range(len(table)), names, fontsize=8)
+        axes.invert_yaxis()
+        axes.axvline(0, color="black", lw=0.8)
+        axes.set_title(title, loc="left", fontsize=9)
+        axes.set_xlabel("difference in Dice")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _scale(axes: Axes, costs: pd.Series) -> None:
+    """Draw costs on a logarithmic axis with plain numbers, or on a linear one if they are close."""
+    if len(costs) == 0 or costs.max() < 5 * costs.min():
+        return
+    axes.set_xscale("log")
+    wide = costs.max() > 100 * costs.min()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _name(axes: Axes, means: pd.DataFrame, cost: str) -> None:
+    """Write the names of rows in a column at the right, with lines to their markers."""
+    low, high = axes.get_ylim()
+    heights = spread(list(means["dice"]), least=0.045 * (high - low), highest=high)
+    for height, (_, row) in zip(heights, means.iterrows(), strict=True):
+        axes.annotate(row["row"], (row[cost], row["dice"]), xytext=(1.05, height),
+                      textcoords=axes.get_yaxis_transform(), fontsize=8, va="center",
+                      arrowprops={"arrowstyle": "-", "color": "#d0d0d0", "lw": 0.6})  # fmt: skip
+
+
+def spread(heights: Sequence[float], *, least: float, highest: float) -> list[float]:
+    """Move ascending heights apart to a least distance, none above the highest.
+
+    Example:
+        >>> spread([0.0, 0.9, 1.0], least=0.25, highest=1.0)
+        [0.0, 0.75, 1.0]
+    """
+    up: list[float] = []
+    for height in heights:
+        up.append(max(height, up[-1] + least) if up else height)
+    down: list[float] = []
+    for height in reversed(up):
+        down.append(min(height, down[-1] - least if down else highest))
+    return down[::-1]
 
 
 def _interval(axes: Axes, part: pd.DataFrame, place: int) -> None:

@@ -28,6 +28,8 @@ class Table:
     """Scale: quick (CPU), gpu (one GPU), paper (the published protocol on its data)."""
     data: Path | None = None
     """Folder of TotalSegmentator v1, for paper."""
+    weights: Path | None = None
+    """Folder of the published checkpoints that paper begins from, under their authors' names."""
     out: Path | None = None
     """Folder of the results; default runs/tables/NAME-PROFILE. Or a collected file, to render."""
     scheduler: str = "local"
@@ -96,6 +98,17 @@ class Table:
             )
         if self.data is not None and not self.data.is_dir():
             raise ValueError(f"--data must be the folder of {PUBLISHED_DATA}, got {self.data}.")
+        if virtual != (self.weights is None):
+            raise ValueError(
+                f"--profile {self.profile} begins from the shipped bases; leave --weights out."
+                if virtual
+                else f"--profile {self.profile} begins from published checkpoints; name their "
+                "folder with --weights."
+            )
+        if self.weights is not None:
+            from fmtutor.bench.published_bases import check_files
+
+            check_files(self.name, self.weights)
 
     def sweep(self, folder: Path, cells: "Sequence[Cell]") -> bool:
         """Print the estimate, run what is not finished, return whether a cell failed."""
@@ -110,7 +123,7 @@ class Table:
             from fmtutor.bench.few_shot_results import restore
 
             print(f"{restore(self.resume_from, folder)} cells from {self.resume_from}", flush=True)
-        work = work_of(setting, self.data.resolve() if self.data else None)
+        work = work_of(setting, absolute(self.data), absolute(self.weights))
         tasks = tasks_of(jobs_of(cells), work, folder, config)
         waiting: list[Task] = [task for task in tasks if not task.finished()]
         todo = waiting[: self.limit]
@@ -171,6 +184,11 @@ class Table:
         if folder.is_dir():
             with atomic_path(folder / "table.md") as part:
                 part.write_text(text + "\n")
+
+
+def absolute(path: Path | None) -> Path | None:
+    """Return a path that means the same in every worker."""
+    return None if path is None else path.resolve()
 
 
 def followed(outcomes: "Iterable[Done]", count: int, workers: int, folder: Path) -> bool:

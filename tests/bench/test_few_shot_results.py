@@ -101,9 +101,7 @@ def test_a_sweep_goes_on_from_a_collected_file(folder, tmp_path):
     outcomes = sweep(jobs, refuse, fresh, config=config, runner=Serial())
     assert [done.state for done in outcomes] == ["kept"] * 4
     with pytest.raises(ValueError, match="another configuration"):
-        list(
-            sweep(jobs, refuse, fresh, config={**config, "bases": {"other": "0"}}, runner=Serial())
-        )
+        list(sweep(jobs, refuse, fresh, config={**config, "profile": "gpu"}, runner=Serial()))
 
 
 def refuse(payload):

@@ -4,9 +4,11 @@ import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 
+from fmtutor.bench import few_shot_sweep
 from fmtutor.bench.few_shot_grid import TABLES, cells_of, setting_of
 from fmtutor.bench.few_shot_sweep import (
     check_name,
@@ -37,7 +39,16 @@ def test_the_work_of_a_cell_can_be_sent_and_gets_the_cell_back(monkeypatch):
     work = pickle.loads(pickle.dumps(work_of(setting, Path("data"))))
     (job,) = jobs_of([cell])
     assert job.name == cell.name
-    assert work(job.payload) == {"given": (cell, setting, Path("data"))}
+    assert work(job.payload) == {"given": (cell, setting, Path("data"), None), "base_sha256": ANY}
+
+
+def test_a_cell_of_a_replaced_base_is_another_job(monkeypatch):
+    cell = cells_of("fseft-known", "quick")[0]
+    (before,) = jobs_of([cell])
+    monkeypatch.setattr(few_shot_sweep, "base_sha256", lambda base, kind: "another")
+    (after,) = jobs_of([cell])
+    assert before.name == after.name
+    assert before.payload != after.payload
 
 
 def test_rows_are_chosen_by_label_whatever_the_case_of_its_letters():

@@ -19,7 +19,7 @@ def ran(monkeypatch, tmp_path):
     """Run in an empty folder; cells are made up, and their names kept in this list."""
     names: list[str] = []
 
-    def run_cell(cell: Cell, setting, data):
+    def run_cell(cell: Cell, setting, data, weights):
         names.append(cell.name)
         if "bad" in sys.argv and cell.structure == "liver":
             raise RuntimeError("no liver today")
@@ -101,6 +101,8 @@ def test_results_of_another_setting_are_refused(ran, capsys):
         (["fseft-knwn"], "did you mean fseft-known"),
         (["fseft-known", "--profile", "paper"], "name its folder with --data"),
         (["fseft-known", "--profile", "paper", "--data", "none"], "must be the folder of"),
+        (["fseft-known", "--profile", "paper", "--data", "."], "their folder with --weights"),
+        (["fseft-known", "--weights", "."], "leave --weights out"),
         (["fseft-known", "--data", "."], "takes virtual patients"),
         (["fseft-known", "--rows", "Lora", "Bais"], "unknown row 'bais'; did you mean bias"),
         (["fseft-known", "--seeds", "7"], "seeds of fseft-known are [0, 1, 2], got [7]"),

@@ -1,0 +1,299 @@
+"""What notebooks 12 and 13 measure live: small adaptations, and what they do to the base.
+
+Patients, grid, patches and learning rates are those of the quick setting of
+`fmtutor.bench.few_shot_grid`; only the number of steps is the notebook's. Networks that come back
+lie on the CPU, wherever they were taught and asked.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from scipy.stats import rankdata
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmtutor.bench.few_shot_bases import Base
+from fmtutor.bench.few_shot_cell import FeatureBatches, answer_alone, predicted_mask
+from fmtutor.bench.few_shot_data import LEAST_ML
+from fmtutor.bench.few_shot_grid import QUICK
+from fmtutor.core.devices import best_device
+from fmtutor.core.seeds import seed_everything
+from fmtutor.data.domains import TARGET, region_of
+from fmtutor.data.few_shot import FixedPatches, Patches, Volume, prepare
+from fmtutor.data.shelf import virtual_case
+from fmtutor.engine.metrics import dice
+from fmtutor.engine.windows import Windows
+from fmtutor.nets.arena import ArenaLinear
+from fmtutor.nets.freeze import parts
+from fmtutor.paradigms.adapt.network import FewShotNet, kind_of
+from fmtutor.paradigms.adapt.spec import Spec, adapted
+from fmtutor.paradigms.adapt.training import Schedule, train
+
+Heads = Mapping[str, tuple[Float[Tensor, " E"], Float[Tensor, ""]]]
+"""Class to the weight and the bias of its row of a head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One live adaptation."""
+
+    net: FewShotNet
+    losses: list[float]
+    seconds: float
+    """Wall time of the training."""
+
+
+def patients(
+    structure: str, numbers: Iterable[int], *, count: int, kind: str = "unet"
+) -> list[Volume]:
+    """Return volumes of the target centre, from the first patients that show a structure.
+
+    Args:
+        structure: What is to be learnt or scored.
+        numbers: Patients, in the order in which they are asked.
+        count: Most volumes.
+        kind: Of the backbone, whose patch a volume must hold.
+    """
+    found: list[Volume] = []
+    for number in numbers:
+        if len(found) == count:
+            break
+        volume = prepare(
+            virtual_case(TARGET, number), region_of(structure), spacing_mm=QUICK.spacing_mm,
+            patch=QUICK.patch[kind],
+        )  # fmt: skip
+        if float(volume.target.sum()) * volume.voxel_ml >= LEAST_ML:
+            found.append(volume)
+    return found
+
+
+def teach(
+    base: Base, spec: Spec, structure: str, support: Sequence[Volume], *, steps: int
+) -> Lesson:
+    """Adapt a copy of a base with the published schedule, cut short.
+
+    Args:
+        base: It stays as it is.
+        spec: What is put in and trained.
+        structure: Of the support.
+        support: A few volumes.
+        steps: How many; the rates fall to zero over them.
+    """
+    kind = kind_of(base.backbone)
+    seed_everything(0)
+    net = adapted(base.backbone, spec, row=base.row(structure))
+    settings = {"size": QUICK.patch[kind], "batch": QUICK.batch[kind], "seed": 0}
+    began = time.perf_counter()
+    kept = spec.how.black_box
+    batches = (
+        FeatureBatches(net, FixedPatches(support, **settings, per_volume=QUICK.per_volume), QUICK)
+        if kept
+        else Patches(support, **settings)
+    )
+    schedule = Schedule(shots=len(support), steps=steps, lr_scale=QUICK.lr_scale, stop=False)
+    losses = [record.loss for record in train(net, spec, batches, schedule, from_features=kept)]
+    return Lesson(net=net.cpu(), losses=losses, seconds=time.perf_counter() - began)
+
+
+def answer(net: FewShotNet, volume: Volume) -> Bool[np.ndarray, "H W D"]:
+    """Return the mask that an adapted network finds, window by window."""
+    mask = predicted_mask(net, volume, QUICK, kept=False)
+    net.cpu()
+    return mask
+
+
+@torch.inference_mode()
+def ask_heads(
+    backbone: nn.Module, heads: Heads, volume: Volume
+) -> dict[str, Bool[np.ndarray, "H W D"]]:
+    """Return the mask of every row of a head, from one pass of the backbone over the windows."""
+    device, image = best_device(), torch.from_numpy(volume.image)[None]
+    windows = Windows(image.shape[1:], QUICK.patch[kind_of(backbone)], overlap=QUICK.overlap)
+    backbone.eval().to(device)
+    answer_alone(backbone)
+    crops = (windows.crop(image, number)[None].to(device) for number in range(len(windows)))
+    features = [backbone(crop).cpu() for crop in crops]
+    backbone.cpu()
+
+    def mask(weight: Tensor, bias: Tensor) -> np.ndarray:
+        def logits(numbers: Sequence[int]) -> Tensor:
+            seen = torch.cat([features[number] for number in numbers])
+            return torch.einsum("behwd,e->bhwd", seen, weight)[:, None] + bias
+
+        return (windows.blend(logits) > 0.5).numpy()
+
+    return {name: mask(weight.cpu(), bias.cpu()) for name, (weight, bias) in heads.items()}
+
+
+def knowledge(
+    backbones: Mapping[str, nn.Module], heads: Heads, tests: Mapping[str, Sequence[Volume]]
+) -> pd.DataFrame:
+    """Ask backbones for structures with a base's own head: what do they still know?
+
+    Args:
+        backbones: Name to backbone, the base's own among them.
+        heads: Of the base.
+        tests: Structure to volumes; those of one patient lie on one grid, whatever the structure.
+
+    Returns:
+        ``backbone``, ``structure``, ``case``, ``dice``.
+    """
+    asked: dict[str, dict[str, Volume]] = {}
+    for structure, volumes in tests.items():
+        for volume in volumes:
+            asked.setdefault(volume.name, {})[structure] = volume
+    lines = []
+    for name, backbone in backbones.items():
+        for case, volumes_of in asked.items():
+            wanted = {structure: heads[structure] for structure in volumes_of}
+            masks = ask_heads(backbone, wanted, next(iter(volumes_of.values())))
+            for structure, volume in volumes_of.items():
+                lines.append((name, structure, case, dice(masks[structure], volume.reference)))
+    return pd.DataFrame(lines, columns=["backbone", "structure", "case", "dice"])
+
+
+@torch.inference_mode()
+def feature_shift(
+    before: nn.Module, after: nn.Module, images: Float[Tensor, "B 1 H W D"]
+) -> dict[str, float]:
+    """Return how far the features of every level moved: |after - before| / |before|.
+
+    Args:
+        before: The base's backbone.
+        after: The adapted one.
+        images: What both see.
+
+    Returns:
+        Level of the network, in its order, to the relative distance.
+    """
+    one, other = _levels(before, images), _levels(after, images)
+    return {name: float((other[name] - x).norm() / x.norm()) for name, x in one.items()}
+
+
+def separability(
+    backbone: nn.Module, support: Sequence[Volume], tests: Sequence[Volume], *, voxels: int = 1000
+) -> dict[str, float]:
+    """Return how well a linear map of the features of each level tells a structure from the rest.
+
+    Voxels are drawn half in the structure and half outside of it, from four crops of each volume; a
+    logistic regression on those of the support is judged by the area under the ROC curve on those
+    of the tests: 0.5 is chance, 1 is perfect.
+
+    Args:
+        backbone: Frozen.
+        support: Volumes to fit on.
+        tests: Volumes to judge on.
+        voxels: Of each crop.
+    """
+    fitted = _voxels_of(backbone, support, voxels)
+    judged = _voxels_of(backbone, tests, voxels)
+    return {name: _auc_of(fitted[name], judged[name]) for name in fitted}
+
+
+Voxels = tuple[Float[Tensor, "N E"], Bool[Tensor, " N"]]
+
+
+@torch.inference_mode()
+def _voxels_of(backbone: nn.Module, volumes: Sequence[Volume], count: int) -> dict[str, Voxels]:
+    """Return features of drawn voxels, and whether they are in the structure, for each level."""
+    size = QUICK.patch[kind_of(backbone)]
+    crops = FixedPatches(volumes, size=size, batch=1, seed=0, per_volume=4)
+    found: dict[str, list[Voxels]] = {}
+    for number in range(len(crops)):
+        image, target = crops[number]
+        rng = torch.Generator().manual_seed(number)
+        at = torch.cat([_drawn(mask, count // 2, rng) for mask in (target[0], ~target[0])])
+        for name, level in _levels(backbone, image[None]).items():
+            coarse = at * torch.tensor(level.shape[2:]) // torch.tensor(size)
+            there = level[0][:, coarse[:, 0], coarse[:, 1], coarse[:, 2]].T
+            found.setdefault(name, []).append((there, target[0][at[:, 0], at[:, 1], at[:, 2]]))
+    return {
+        name: (torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))
+        for name, parts in found.items()
+    }
+
+
+def _drawn(mask: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Draw up to so many voxels of a mask (n, 3)."""
+    inside = mask.nonzero()
+    return inside[torch.randperm(len(inside), generator=rng)[:count]]
+
+
+def _auc_of(fitted: Voxels, judged: Voxels) -> float:
+    """Fit a logistic regression on some voxels; return its area under the ROC curve on others."""
+    (x, y), (seen, truth) = fitted, judged
+    mean, spread = x.mean(0), x.std(0) + 1e-6
+    x, seen = (x - mean) / spread, (seen - mean) / spread
+    weight = torch.zeros(x.shape[1] + 1, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight], max_iter=60)
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = functional.binary_cross_entropy_with_logits(x @ weight[1:] + weight[0], y.float())
+        value = value + 1e-3 * weight[1:].square().sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    ranks = rankdata((seen @ weight.detach()[1:]).numpy())
+    inside = truth.numpy()
+    n, m = int(inside.sum()), int((~inside).sum())
+    return float((ranks[inside].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def arena_on_a_known_change(
+    penalty: float, *, optimiser: str = "gradient", rank: int = 3, steps: int = 500
+) -> tuple[int, float]:
+    """Let ARENA learn a change of a layer whose rank is known.
+
+    Args:
+        penalty: lambda, the price of one of 16 directions.
+        optimiser: "gradient" for plain descent, as the theory has it, or "adamw", as trainings do;
+            rates of 0.3 and 0.01, falling to zero along a cosine.
+        rank: Of the change.
+        steps: Of the optimiser.
+
+    Returns:
+        Directions that are left, and the error relative to the size of the change.
+    """
+    seed_everything(0)
+    layer = nn.Linear(24, 24, bias=False).requires_grad_(False)
+    change, every_input = torch.randn(24, rank) @ torch.randn(rank, 24) / 24, torch.eye(24)
+    arena = ArenaLinear(layer, 16)
+    moving = [p for p in arena.parameters() if p.requires_grad]
+    optim: torch.optim.Optimizer = torch.optim.SGD(moving, lr=0.3)
+    if optimiser == "adamw":
+        optim = torch.optim.AdamW(moving, lr=0.01, weight_decay=0.0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optim, steps)
+    for _ in range(steps):
+        optim.zero_grad()
+        lacking = arena(every_input) - layer(every_input) - change.T
+        (0.5 * lacking.square().sum()).backward()
+        optim.step()
+        arena.shrink(optim.param_groups[0]["lr"] * penalty)
+        cosine.step()
+    error = (arena.merged().weight - layer.weight - change).norm() / change.norm()
+    return arena.rank, float(error)
+
+
+def _levels(backbone: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Return the output of every part of a backbone that gives one tensor."""
+    names = (*parts(backbone, "encoder"), *parts(backbone, "decoder"))
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda module, inputs, output: found.update({name: output})
+
+    hooks = [backbone.get_submodule(n).register_forward_hook(keep(n)) for n in names]
+    try:
+        backbone.eval()(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: found[name] for name in names if isinstance(found.get(name), Tensor)}

@@ -1,0 +1,50 @@
+"""Figures of live lessons, from masks and numbers made up."""
+
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from fmtutor.bench import figures_few_shot_live as figures
+from fmtutor.data.few_shot import Volume
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def test_masks_carry_the_dice_of_the_volume() -> None:
+    target = np.zeros((24, 20, 16), bool)
+    target[4:12, 4:12, 4:12] = True
+    volume = Volume(name="v", image=target.astype(np.float32), target=target, voxel_ml=1.0)
+    half = target.copy()
+    half[:8] = False
+    figure = figures.plot_masks({"all": (volume, target), "half": (volume, half)})
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["all: 1.00", "half: 0.67"]
+
+
+def test_what_is_still_known_is_drawn_beside_the_base() -> None:
+    table = pd.DataFrame(
+        [("base", "liver", 0.8), ("base", "spleen", 0.6), ("full", "liver", 0.3),
+         ("full", "spleen", 0.7), ("probe", "liver", 0.8), ("probe", "spleen", 0.6)],
+        columns=["backbone", "structure", "dice"],
+    )  # fmt: skip
+    figure = figures.plot_knowledge(table)
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert ticks == ["liver", "spleen"]
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert names == {"base", "full", "probe"}
+
+
+def test_levels_are_drawn_in_the_order_of_the_network() -> None:
+    figure = figures.plot_levels({"a": {"down": 0.1, "up": 0.2}, "b": {"down": 0.0, "up": 0.0}})
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["down", "up"]
+    assert len(figure.axes[0].lines) == 2
