@@ -6,7 +6,7 @@ lie on the CPU, wherever they were taught and asked.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from fmtutor.bench.few_shot_grid import QUICK
 from fmtutor.core.devices import best_device
 from fmtutor.core.seeds import seed_everything
 from fmtutor.data.domains import TARGET, region_of
-from fmtutor.data.few_shot import FixedPatches, Patches, Volume, prepare
+from fmtutor.data.few_shot import FewShotBatch, FixedPatches, Patches, Volume, prepare
 from fmtutor.data.shelf import virtual_case
 from fmtutor.engine.metrics import dice
 from fmtutor.engine.windows import Windows
@@ -88,14 +88,13 @@ def teach(
     kind = kind_of(base.backbone)
     seed_everything(0)
     net = adapted(base.backbone, spec, row=base.row(structure))
-    settings = {"size": QUICK.patch[kind], "batch": QUICK.batch[kind], "seed": 0}
+    size, batch, k = QUICK.patch[kind], QUICK.batch[kind], QUICK.per_volume
     began = time.perf_counter()
     kept = spec.how.black_box
-    batches = (
-        FeatureBatches(net, FixedPatches(support, **settings, per_volume=QUICK.per_volume), QUICK)
-        if kept
-        else Patches(support, **settings)
-    )
+    batches: Callable[[int], FewShotBatch] = Patches(support, size=size, batch=batch, seed=0)
+    if kept:
+        fixed = FixedPatches(support, size=size, batch=batch, seed=0, per_volume=k)
+        batches = FeatureBatches(net, fixed, QUICK)
     schedule = Schedule(shots=len(support), steps=steps, lr_scale=QUICK.lr_scale, stop=False)
     losses = [record.loss for record in train(net, spec, batches, schedule, from_features=kept)]
     return Lesson(net=net.cpu(), losses=losses, seconds=time.perf_counter() - began)
