@@ -150,7 +150,7 @@ def test_a_part_with_a_rate_of_its_own_is_trained_at_that_factor_of_the_heads() 
 def test_suprem_by_name_first_trains_the_model_that_completes_its_labels(monkeypatch, tmp_path):
     calls = []
 
-    def fake(recipe, *, folder, seed=0, sources=None):
+    def fake(recipe, *, folder, seed=0, sources=None, start=None):
         calls.append((recipe.system, recipe.config.steps, folder.name, sources))
         yield from ()
 

@@ -22,10 +22,9 @@ def test_it_answers_the_background_and_every_class_of_every_image() -> None:
 @pytest.mark.parametrize(("doublings", "side"), [(2, 16), (4, 64)])
 def test_it_goes_on_doubling_as_often_as_asked(doublings: int, side: int) -> None:
     model = ClassSam(TINY, 2, doublings=doublings)
-    low = model.mask_decoder.classes(
-        torch.zeros(1, 32, 4, 4), torch.zeros(1, 32, 4, 4), torch.zeros(1, 0, 32),
-        torch.zeros(1, 32, 4, 4),
-    )  # fmt: skip
+    features = torch.zeros(1, TINY.prompt_features, 4, 4)
+    nothing = torch.zeros(1, 0, TINY.prompt_features)
+    low = model.mask_decoder.classes(features, features, nothing, features)
     assert low.shape == (1, 3, side, side)
 
 

@@ -99,7 +99,7 @@ def test_an_adapter_with_its_last_layer_at_zero_changes_nothing() -> None:
 
 def test_four_depths_are_handed_on() -> None:
     found = encoder()(torch.rand(1, 1, 16, 16, 8))
-    assert [tuple(level.shape) for level in found] == [(1, 32, 4, 4, 2)] * 4
+    assert [tuple(level.shape) for level in found] == [(1, TINY.prompt_features, 4, 4, 2)] * 4
 
 
 def test_a_size_that_makes_no_whole_patches_is_refused() -> None:
