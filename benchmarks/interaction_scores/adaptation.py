@@ -2,7 +2,8 @@
 
     python benchmarks/interaction_scores/adaptation.py                      # all, some hours
     python benchmarks/interaction_scores/adaptation.py --short              # a taste, not kept
-    python benchmarks/interaction_scores/adaptation.py --systems medsam samed ma_sam --steps 40
+    python benchmarks/interaction_scores/adaptation.py --steps 40 \\
+        --systems adapter_3dsam medsam sam_med2d samed ma_sam
 
 Equal steps for all, one row for each system, start, seed, structure and prompt
 (`fmtutor.bench.interactive_adaptation`). Rows are written after each training; systems and seeds
