@@ -9,10 +9,12 @@ from fmtutor.bench.few_shot_bases import base_sha256
 from fmtutor.bench.few_shot_grid import TABLES, Cell, Setting, cells_of, setting_of
 from fmtutor.bench.few_shot_results import read_config
 from fmtutor.bench.few_shot_rows import PUBLISHED
+from fmtutor.bench.published_bases import published_sha256
 from fmtutor.bench.sweep import Job, Work
 from fmtutor.bench.talk_tables import table_names
 from fmtutor.core.configs import to_dict
 from fmtutor.core.tables import lookup, unknown_name
+from fmtutor.paradigms.adapt.network import Kind
 
 BASE = "base_sha256"
 """What a cell's job and result call the hash of the weights that it began from."""
@@ -83,12 +85,28 @@ def chosen_cells(
     return chosen
 
 
-def jobs_of(cells: Sequence[Cell]) -> list[Job]:
-    """Return cells as jobs of a sweep; a cell whose base was replaced is another job."""
+def jobs_of(cells: Sequence[Cell], weights: Path | None = None) -> list[Job]:
+    """Return cells as jobs of a sweep; a cell whose base was replaced is another job.
+
+    Args:
+        cells: Of one table.
+        weights: Folder of published bases; None takes the shipped ones.
+    """
+    begun = {(cell.table, cell.base, cell.kind) for cell in cells}
+    hashes = {key: _sha256_of_base(*key, weights) for key in begun}  # of each file once
     return [
-        Job(name=cell.name, payload={**to_dict(cell), BASE: base_sha256(cell.base, cell.kind)})
+        Job(
+            name=cell.name,
+            payload={**to_dict(cell), BASE: hashes[cell.table, cell.base, cell.kind]},
+        )
         for cell in cells
     ]
+
+
+def _sha256_of_base(table: str, base: str, kind: Kind, weights: Path | None) -> str:
+    if weights is None:
+        return base_sha256(base, kind)
+    return published_sha256(table, base, kind, folder=weights)
 
 
 def work_of(setting: Setting, data: Path | None, weights: Path | None = None) -> Work:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fmtutor.bench.few_shot_bases import Base
+from fmtutor.core.files import sha256_of
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
 from fmtutor.hub.layouts import PUBLISHED
@@ -45,8 +46,17 @@ def check_files(table: str, folder: Path) -> None:
         raise FileNotFoundError(f"{folder} lacks {'; '.join(lacking)}.")
 
 
+def published_sha256(table: str, base: str, kind: Kind, *, folder: Path) -> str:
+    """Return 12 hex digits of a base's file in the folder; empty where it has none."""
+    name = CHECKPOINTS.get(f"{table} {base} {kind}")
+    return sha256_of(folder / PUBLISHED[name].file)[:12] if name else ""
+
+
 def published_base(table: str, base: str, kind: Kind, *, folder: Path, seed: int) -> Base:
     """Return a published base, in evaluation mode.
+
+    It has no rows: SuPreM's head is generated from text, and FSEFT's has none of the new organs. So
+    there is no zero-shot here, and the corrected preset starts from a random head.
 
     Args:
         table: "fseft-known" or "fseft-novel".

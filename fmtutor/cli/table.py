@@ -124,7 +124,7 @@ class Table:
 
             print(f"{restore(self.resume_from, folder)} cells from {self.resume_from}", flush=True)
         work = work_of(setting, absolute(self.data), absolute(self.weights))
-        tasks = tasks_of(jobs_of(cells), work, folder, config)
+        tasks = tasks_of(jobs_of(cells, self.weights), work, folder, config)
         waiting: list[Task] = [task for task in tasks if not task.finished()]
         todo = waiting[: self.limit]
         guess = self.estimated(folder, cells, workers)

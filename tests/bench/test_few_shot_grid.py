@@ -75,3 +75,7 @@ def test_unknown_tables_and_profiles_name_the_known_ones() -> None:
         cells_of("fseft", "quick")
     with pytest.raises(ValueError, match="quick"):
         setting_of("fseft-known", "fast")
+
+
+def test_paper_asks_no_head_that_its_bases_do_not_have() -> None:
+    assert not [c for c in cells_of("fseft-known", "paper") if c.method == "zero_shot"]

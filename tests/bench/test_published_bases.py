@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from fmtutor.bench import published_bases
-from fmtutor.bench.published_bases import CHECKPOINTS, check_files, files_needed, published_base
+from fmtutor.bench.published_bases import (
+    CHECKPOINTS,
+    check_files,
+    files_needed,
+    published_base,
+    published_sha256,
+)
 from fmtutor.hub.layouts import PUBLISHED
 from fmtutor.nets.genesis_unet import GenesisUNet
 
@@ -52,3 +58,12 @@ def test_the_self_supervised_encoder_is_put_into_a_new_network(
 def test_a_table_without_such_a_base_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"fseft-known supervised unet"):
         published_base("fseft-known", "self-supervised", "unet", folder=tmp_path, seed=0)
+
+
+def test_the_hash_of_a_base_is_that_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / PUBLISHED["suprem-unet"].file
+    file.write_bytes(b"one")
+    one = published_sha256("fseft-known", "supervised", "unet", folder=tmp_path)
+    file.write_bytes(b"two")
+    assert one != published_sha256("fseft-known", "supervised", "unet", folder=tmp_path) != ""
+    assert published_sha256("fseft-known", "random", "unet", folder=tmp_path) == ""
