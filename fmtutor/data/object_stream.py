@@ -20,6 +20,7 @@ from fmtutor.data.objects import ObjectBatch
 from fmtutor.data.patches import Source
 from fmtutor.data.pseudo_objects import pseudo_object
 from fmtutor.data.regions import Protocol, Vocabulary
+from fmtutor.data.shares import shares_of
 from fmtutor.data.transforms import normalise
 
 CASES_IN_MEMORY = 512
@@ -85,16 +86,11 @@ class ObjectStream:
         seed: int = 0,
         weights: Sequence[float] | None = None,
     ) -> None:
-        weights = [1.0] * len(sources) if weights is None else list(weights)
-        if not sources or len(weights) != len(sources) or not all(len(s) for s in sources):
-            raise ValueError(
-                f"a stream needs sources with cases and one weight each, got {len(sources)} "
-                f"sources of {[len(s) for s in sources]} cases and {len(weights)} weights."
-            )
+        shares = shares_of(sources, weights)
         for source in sources:
             refuse_novel(source.protocol)
         self.sources, self.config, self.seed = tuple(sources), config, seed
-        self.weights = np.array(weights) / np.sum(weights)
+        self.weights = shares
         self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_case)
 
     def __call__(self, step: int) -> ObjectBatch:

@@ -17,6 +17,7 @@ from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.batches import Batch
 from fmtutor.data.cases import Case
 from fmtutor.data.regions import Protocol, Vocabulary
+from fmtutor.data.shares import shares_of
 from fmtutor.data.transforms import normalise
 
 AIR_HU = -1024.0
@@ -85,10 +86,6 @@ class PatchStream:
         background_is_known: bool = False,
         weights: Sequence[float] | None = None,
     ) -> None:
-        if weights is not None and (len(weights) != len(sources) or min(weights) < 0):
-            raise ValueError(
-                f"weights are 0 or more, one for each of {len(sources)} sources, got {weights}."
-            )
         if tuple(source.protocol for source in sources) != vocabulary.protocols:
             raise ValueError(
                 "sources and vocabulary differ: build it from the sources' protocols, in order."
@@ -97,7 +94,7 @@ class PatchStream:
             raise ValueError(f"every source needs a case, got none from {empty}; leave them out.")
         self.sources, self.vocabulary, self.config = tuple(sources), vocabulary, config
         self.seed, self.background_is_known = seed, background_is_known
-        self.shares = None if weights is None else np.array(weights) / sum(weights)
+        self.shares = None if weights is None else shares_of(sources, weights)
         self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_case)
 
     def __call__(self, step: int) -> Batch:

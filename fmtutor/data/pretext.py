@@ -24,6 +24,7 @@ from fmtutor.core.axes import Image
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.cases import Case
 from fmtutor.data.resampling import resample_case
+from fmtutor.data.shares import shares_of
 from fmtutor.data.transforms import HU_WINDOW
 
 CASES_IN_MEMORY = 512
@@ -177,14 +178,9 @@ class PretextStream:
         seed: int = 0,
         weights: Sequence[float] | None = None,
     ) -> None:
-        weights = [1.0] * len(sources) if weights is None else list(weights)
-        if not sources or len(weights) != len(sources) or not all(len(s) for s in sources):
-            raise ValueError(
-                f"a stream needs sources with cases and one weight each, got {len(sources)} "
-                f"sources of {[len(s) for s in sources]} cases and {len(weights)} weights."
-            )
+        shares = shares_of(sources, weights)
         self.sources, self.config, self.seed = tuple(sources), config, seed
-        self.weights = np.array(weights) / np.sum(weights)
+        self.weights = shares
         self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_image)
 
     def __call__(self, step: int) -> PretextBatch:

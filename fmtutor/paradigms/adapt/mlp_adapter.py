@@ -24,7 +24,6 @@ METHOD = Method(
     insert=insert,
     trained=lambda net, preset: ("adapter",),
     stacks_on_decoder=False,
-    options=(("kernel", 1),),
     card=Card(
         name="MLP adapter",
         title="Towards foundation models and few-shot parameter-efficient fine-tuning for "
