@@ -33,6 +33,7 @@ METHOD = Method(
     kinds=("swin",),
     insert=insert,
     trained=lambda net, preset: ("*.bottleneck_*",),
+    options=(("width", WIDTH), ("scale", SCALE)),
     card=Card(
         name="AdaptFormer",
         title="AdaptFormer: adapting vision transformers for scalable visual recognition",

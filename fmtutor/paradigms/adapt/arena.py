@@ -44,6 +44,7 @@ METHOD = Method(
     insert=insert,
     trained=lambda net, preset: ("*.low_rank_?",),
     after_step=after_step,
+    options=(("rank", RANK), ("penalty", PENALTY)),
     card=Card(
         name="ARENA",
         title="Regularized low-rank adaptation for few-shot organ segmentation",

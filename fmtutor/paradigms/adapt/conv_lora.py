@@ -38,6 +38,7 @@ METHOD = Method(
     insert=insert,
     trained=lambda net, preset: ("*.lora_?.*", "*.low_rank_?.*"),
     stacks_on_decoder=False,
+    options=(("rank", RANK),),
     card=Card(
         name="Conv-LoRA",
         title="ConvLoRA and AdaBN based domain adaptation via self-training",

@@ -30,6 +30,7 @@ METHOD = Method(
     kinds=("swin",),
     insert=insert,
     trained=lambda net, preset: ("*.lora_*",),
+    options=(("rank", RANK),),
     card=Card(
         name="DoRA",
         title="DoRA: weight-decomposed low-rank adaptation",

@@ -32,6 +32,7 @@ METHOD = Method(
     kinds=("swin",),
     insert=insert,
     trained=lambda net, preset: ("*.lora_?.*",),
+    options=(("rank", RANK),),
     card=Card(
         name="LoRA",
         title="LoRA: low-rank adaptation of large language models",

@@ -69,6 +69,8 @@ class Method:
     """What follows the optimiser's step; gets the learning rate of that step."""
     stacks_on_decoder: bool = True
     """Whether the row "+ decoder" makes sense: not for what is black-box or trains it anyway."""
+    options: tuple[tuple[str, int | float], ...] = ()
+    """Ranks and the like, for the record."""
 
     @property
     def black_box(self) -> bool:

@@ -24,6 +24,7 @@ METHOD = Method(
     insert=insert,
     trained=lambda net, preset: ("adapter",),
     stacks_on_decoder=False,
+    options=(("kernel", 1),),
     card=Card(
         name="MLP adapter",
         title="Towards foundation models and few-shot parameter-efficient fine-tuning for "

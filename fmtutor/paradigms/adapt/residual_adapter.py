@@ -37,6 +37,7 @@ METHOD = Method(
     insert=insert,
     trained=lambda net, preset: ("*.bottleneck.*",),
     stacks_on_decoder=False,
+    options=(("width", WIDTH),),
     card=Card(
         name="Residual adapter",
         title="Learning multiple visual domains with residual adapters",

@@ -25,6 +25,7 @@ METHOD = Method(
     insert=insert,
     trained=lambda net, preset: ("adapter",),
     stacks_on_decoder=False,
+    options=(("kernel", 3),),
     card=Card(
         name="Spatial adapter",
         title="Towards foundation models and few-shot parameter-efficient fine-tuning for "
