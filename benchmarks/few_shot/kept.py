@@ -151,7 +151,8 @@ class Black:
             batches = Held(batches)  # type: ignore[arg-type]
             for step in range(SHOTS * CROPS):
                 batches(step)
-        schedule = Schedule(shots=SHOTS, steps=steps, lr_scale=QUICK.lr_scale, stop=False)
+        scale = QUICK.lr_scale[self.spec.scope]
+        schedule = Schedule(shots=SHOTS, steps=steps, lr_scale=scale, stop=False)
         net, kept = self.net(), form != "plain"
         for record in train(net, self.spec, batches, schedule, from_features=kept):
             yield record.loss
@@ -200,7 +201,9 @@ class Black:
         """
         batches, net = self.features(), self.net()
         config = FitConfig(steps=1, lr=self.spec.how.lr, weight_decay=0.0)
-        optimizer = adamw(net, config, groups(net, self.spec, scale=QUICK.lr_scale))
+        optimizer = adamw(
+            net, config, groups(net, self.spec, scale=QUICK.lr_scale[self.spec.scope])
+        )
         rows = []
         for step in range(repeats + 2):
             marks = [time.process_time()]

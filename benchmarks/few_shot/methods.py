@@ -49,10 +49,11 @@ def spec_of(key: str) -> Spec:
 
 def losses(kind: str, key: str, volumes: list[Volume], *, steps: int) -> Iterator[float]:
     """Yield the losses of a training on images."""
-    net = adapted(random_backbone(kind), spec_of(key))
+    spec = spec_of(key)
+    net = adapted(random_backbone(kind), spec)
     patches = Patches(volumes, size=QUICK.patch[kind], batch=QUICK.batch[kind], seed=0)
-    schedule = Schedule(shots=SHOTS, steps=steps, lr_scale=QUICK.lr_scale, stop=False)
-    for record in train(net, spec_of(key), patches, schedule):
+    schedule = Schedule(shots=SHOTS, steps=steps, lr_scale=QUICK.lr_scale[spec.scope], stop=False)
+    for record in train(net, spec, patches, schedule):
         yield record.loss
 
 

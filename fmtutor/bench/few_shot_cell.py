@@ -101,7 +101,8 @@ def taught(
     else:
         batches = Patches(volumes, size=patch, batch=batch, seed=seed)
     schedule = Schedule(
-        shots=cell.shots, steps=setting.steps, lr_scale=setting.lr_scale,
+        shots=cell.shots, steps=setting.steps[cell.spec.scope],
+        lr_scale=setting.lr_scale[cell.spec.scope],
         precision=setting.precision,  # type: ignore[arg-type]
     )  # fmt: skip
     records = train(net, cell.spec, batches, schedule, seed=cell.seed, from_features=keeps)

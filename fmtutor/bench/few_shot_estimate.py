@@ -110,7 +110,8 @@ def estimate(
 def rule_seconds(cell: Cell, setting: Setting, profile: str) -> float:
     """Return the seconds of a cell by the rule alone, early stopping left out."""
     step = prod(setting.patch[cell.kind]) * setting.batch[cell.kind] / MEGA
-    steps = 0 if cell.method == "zero_shot" else setting.steps or EPOCHS * cell.shots
+    most = setting.steps[cell.spec.scope] or EPOCHS * cell.shots
+    steps = 0 if cell.method == "zero_shot" else most
     test = TEST_MEGAVOXELS * prod(4.0 / mm for mm in setting.spacing_mm)
     reach = "head" if _keeps(cell, setting) else _reach(cell)
     costs = steps * step * TRAIN_S[cell.kind, "encoder" if reach == "full" else reach]

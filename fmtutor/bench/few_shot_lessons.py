@@ -95,7 +95,9 @@ def teach(
     if kept:
         fixed = FixedPatches(support, size=size, batch=batch, seed=0, per_volume=k)
         batches = FeatureBatches(net, fixed, QUICK)
-    schedule = Schedule(shots=len(support), steps=steps, lr_scale=QUICK.lr_scale, stop=False)
+    schedule = Schedule(
+        shots=len(support), steps=steps, lr_scale=QUICK.lr_scale[spec.scope], stop=False
+    )
     losses = [record.loss for record in train(net, spec, batches, schedule, from_features=kept)]
     return Lesson(net=net.cpu(), losses=losses, seconds=time.perf_counter() - began)
 

@@ -17,7 +17,11 @@ from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.paradigms.adapt.spec import Spec, adapted
 
 SMALL = replace(
-    QUICK, patch={"unet": (16, 16, 16), "swin": (64, 32, 32)}, steps=30, per_volume=4, lr_scale=10.0
+    QUICK,
+    patch={"unet": (16, 16, 16), "swin": (64, 32, 32)},
+    steps=dict.fromkeys(QUICK.steps, 30),
+    per_volume=4,
+    lr_scale=dict.fromkeys(QUICK.lr_scale, 10.0),
 )
 CELL = Cell(
     label="Linear Probe", kind="unet", method="linear_probe", table="fseft-known",

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,9 @@ from fmtutor.nets.freeze import parts, train_only
 from fmtutor.paradigms.adapt import adaptation
 from fmtutor.paradigms.adapt.method import DECODER_LR, HEAD_LR, PRESETS, Method, Preset
 from fmtutor.paradigms.adapt.network import FewShotNet
+
+Scope = Literal["head", "inside", "decoder"]
+"""What a row trains: a head alone, something inside a frozen backbone, or a decoder at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,13 @@ class Spec:
     def how(self) -> Method:
         """The method."""
         return adaptation(self.method)
+
+    @property
+    def scope(self) -> Scope:
+        """What is trained; published rates go by it, 1e-4 as soon as the decoder is."""
+        if self.how.black_box:
+            return "head"
+        return "decoder" if self.decoder or self.how.family == "full" else "inside"
 
 
 def adapted(
