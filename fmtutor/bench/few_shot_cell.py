@@ -18,7 +18,7 @@ from fmtutor.bench.few_shot_grid import Cell, Setting
 from fmtutor.bench.machine import machine, process_peak_mb, reset_process_peak
 from fmtutor.bench.published_bases import published_base
 from fmtutor.core.configs import to_dict
-from fmtutor.core.devices import autocast, best_device
+from fmtutor.core.devices import autocast, best_device, use_channels_last
 from fmtutor.core.seeds import seed_everything, seed_of
 from fmtutor.data.few_shot import FewShotBatch, FixedPatches, Patches, Volume
 from fmtutor.data.samples import cache_folder
@@ -54,6 +54,8 @@ def run_cell(
     base = base_of(cell, weights)
     seed_everything(seed_of("few-shot start", cell.structure, cell.seed))
     net = adapted(base.backbone, cell.spec, row=base.row(cell.structure))
+    if cell.kind == "unet":
+        use_channels_last(net)  # two thirds of the time on a CPU; a Swin-UNETR gains nothing
     began = time.perf_counter()
     losses, stopped = taught(net, cell, setting, data)
     trained_at = time.perf_counter()

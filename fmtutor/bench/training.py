@@ -16,7 +16,7 @@ from fmtutor import __version__
 from fmtutor.bench.recipe_sources import source_weights, virtual_sources
 from fmtutor.bench.training_start import RECIPE_FILE, WEIGHTS_FILE, beginning
 from fmtutor.core.configs import to_dict
-from fmtutor.core.devices import Precision
+from fmtutor.core.devices import Precision, use_channels_last
 from fmtutor.core.files import write_json
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
@@ -59,6 +59,9 @@ class Recipe:
     others."""
     wide_share: float = 0.0
     """Share of the patches that come from the wide centre; 0 draws all centres equally often."""
+    channels_last: bool = False
+    """Lay convolutions out with channels last: a step of a U-Net takes two thirds of the time on a
+    CPU, one of a Swin-UNETR the same."""
 
 
 def _all_centres(system: str, profile: str) -> Recipe:
@@ -95,7 +98,10 @@ def _few_shot(backbone: str, channels: int, **changes: Any) -> Callable[[str, st
             recipe.config, backbone=backbone, channels=(channels,), spacing_mm=(5.0, 5.0, 5.0),
             lr=3e-3, warmup_steps=100, weight_decay=1e-4, **changes,
         )  # fmt: skip
-        return replace(recipe, config=config, ema_decay=0.998, respaced=True)
+        return replace(
+            recipe, config=config, ema_decay=0.998, respaced=True,
+            channels_last=backbone == "genesis_unet",
+        )  # fmt: skip
 
     return make
 
@@ -181,6 +187,8 @@ def train_recipe(
     if start is None:
         for head in heads_of(model):
             head.expect(recipe.head_prior)
+    if recipe.channels_last:
+        use_channels_last(model)
     stream, config = stream_of(recipe, seed=seed, sources=sources), fit_config(recipe, seed=seed)
     groups = parameter_groups(model, lr=config.lr, head_lr=config.lr * recipe.head_lr)
     yield from fit(model, module.step, stream, config, folder=folder, groups=groups)

@@ -55,7 +55,8 @@ class Predict:
         from fmtutor.hub.models import load_shipped
 
         model, module, card = load_shipped(self.weights)
-        prediction = module.predict(model, case, self.asked(card))
+        asked = self.asked(card)  # refuses a model that has nothing to answer with
+        prediction = module.predict(model, case, asked)
         if self.out.name.lower().endswith(DICOM):
             from fmtutor.data.dicom_seg import write_dicom_seg
 

@@ -155,3 +155,10 @@ def test_an_example_without_its_mask_is_refused(files, capsys):
     ct = str(files / "ct.nii.gz")
     assert main(["predict", ct, str(files / "out.nii.gz"), "--examples", ct]) != 0
     assert "examples need a mask each" in capsys.readouterr().err
+
+
+def test_an_encoder_has_nothing_to_answer_with(files, capsys, monkeypatch):
+    monkeypatch.undo()  # the shipped models themselves
+    ct = str(files / "ct.nii.gz")
+    assert main(["predict", ct, str(files / "out.nii.gz"), "--weights", "swin_ssl"]) != 0
+    assert "segments nothing" in capsys.readouterr().err

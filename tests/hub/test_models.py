@@ -6,6 +6,7 @@ import torch
 
 from fmtutor.bench.in_context_real import VOLUMES
 from fmtutor.bench.interactive_questions import VOLUMES as CLICKED_VOLUMES
+from fmtutor.bench.selfsup_ship import REAL
 from fmtutor.bench.training import IN_CONTEXT
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import sha256_of
@@ -13,10 +14,11 @@ from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
 from fmtutor.data.cases import Case
 from fmtutor.data.sample_table import check_sources
 from fmtutor.hub.models import bare_names, card_of, classes_of, load_shipped, shipped
-from fmtutor.paradigms import INTERACTIVE
+from fmtutor.paradigms import INTERACTIVE, SELF_SUPERVISED
 
 NOVEL = {part for name in NOVEL_STRUCTURES for part in expand(name, lesions=True)}
 PROMPTED = {name for name in shipped() if card_of(name)["recipe"]["system"] in INTERACTIVE}
+ENCODERS = {name for name in shipped() if card_of(name)["recipe"]["system"] in SELF_SUPERVISED}
 
 
 def test_the_default_model_is_shipped():
@@ -50,6 +52,9 @@ def test_no_test_only_volume_and_no_novel_structure_went_into_a_shipped_model(na
     elif name in PROMPTED:
         with pytest.raises(ValueError, match="it answers clicks and boxes"):
             classes_of(card)
+    elif name in ENCODERS:
+        with pytest.raises(ValueError, match="segments nothing"):
+            classes_of(card)
     else:
         assert classes_of(card)
         assert NOVEL.isdisjoint(bare_names(classes_of(card)))
@@ -74,11 +79,19 @@ def test_a_card_of_clicks_reports_real_volumes_and_unseen_structures_without_an_
     assert scores["protocol"]["simulator"] == "centre"
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped()) - IN_CONTEXT - PROMPTED))
+@pytest.mark.parametrize("name", sorted(set(shipped()) - IN_CONTEXT - PROMPTED - ENCODERS))
 def test_a_card_reports_another_patient_and_marks_seen_anatomy(name):
     scores = card_of(name)["scores"]
     assert scores["abdomen_ct_dicom"]["large"]
     assert scores["torso"]["what"].startswith("SEEN ANATOMY")
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_a_card_of_an_encoder_reports_its_own_questions_on_unseen_images(name):
+    scores = {row["source"]: row for row in card_of(name)["scores"]}
+    assert set(scores) == {"target", *REAL}
+    assert all(row["rotation"] > row["chance_rotation"] for row in scores.values())
+    assert not any("dice" in row for row in scores.values())
 
 
 def test_the_default_model_answers_on_the_grid_of_an_anisotropic_case():
