@@ -57,6 +57,21 @@ class OwnInterpreter(KernelSpecManager):
         return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
 
 
+class StoppableClient(PapermillNotebookClient):
+    """papermill's client, which ends the kernel at once when the user stops the batch.
+
+    A kernel that computes does not hear a polite request, and would keep the user waiting.
+    """
+
+    def papermill_execute_cells(self) -> None:
+        """Execute the cells."""
+        try:
+            super().papermill_execute_cells()
+        except KeyboardInterrupt:
+            self.shutdown_kernel = "immediate"
+            raise
+
+
 class MeasuredEngine(Engine):
     """papermill's engine with our kernel, a memory meter, and a call before each cell."""
 
@@ -67,7 +82,7 @@ class MeasuredEngine(Engine):
         execution.notebook = nb_man.nb
         count = len(nb_man.nb.cells)
         manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=OwnInterpreter())
-        client = PapermillNotebookClient(
+        client = StoppableClient(
             nb_man,
             km=manager,
             timeout=options["timeout_s"],

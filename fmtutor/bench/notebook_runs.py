@@ -1,90 +1,57 @@
-"""A batch of notebooks: one after the other, resumable, the failed one reported and the rest run.
+"""A batch of notebooks: a sweep whose cells are executed notebooks.
 
-A notebook is skipped when a finished record of the same fingerprint is there: its source, its
+A run is skipped when a finished one of the same content is there: the notebook's source, its
 parameters, the package with its data files, the result files it redraws, and the versions that
-compute. Files are written whole or not at all, so a killed batch costs the running notebook only.
+compute. Files are written whole or not at all, so a killed batch costs the running notebooks only.
+A batch that was stopped goes on where it was, and what had failed in it stays failed; a batch that
+has ended tries its failed runs again.
 """
 
-import ast
-import functools
 import hashlib
-import importlib.metadata
-import json
-import platform
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
+from filelock import FileLock, Timeout
 
-import fmtutor
-from fmtutor.bench.notebook_cleaning import cleaned, fitted, machine_paths, without_machine_paths
-from fmtutor.bench.notebook_kernel import Execution, execute
-from fmtutor.core.files import atomic_path, read_json, write_json
+from fmtutor.bench.notebook_content import (
+    check_declared,
+    declared_parameters,
+    fingerprint,
+    read_notebook,
+    source_digest,
+    title_of,
+)
+from fmtutor.bench.notebook_work import NotebookWork, PlannedRun, RunRecord, Watch
+from fmtutor.bench.parameter_grid import Grid, combinations, run_name
+from fmtutor.bench.sweep import Done, Job, Runner, Serial, Task, sweep, tasks_of
+from fmtutor.core.files import read_json, write_json
 
-State = Literal["done", "failed", "skipped"]
-COMPUTING = ("torch", "monai", "numpy", "scipy", "matplotlib")
 RESULTS_FILE = "results.json"
+"""Records of all runs of the batch, in its order."""
+BATCH_FILE = "batch.json"
+"""Which batch the folder holds, and whether it has ended."""
+RUNS_FOLDER = "finished"
+"""One file for each finished run."""
+CONFIG = {"of": "notebooks"}
+DEFAULT_PROFILE = "quick"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """How a batch of notebooks runs."""
 
-    profile: str = "quick"
+    profile: str = DEFAULT_PROFILE
     """Given to every notebook that has a parameter ``profile``."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Further parameters, given to each notebook that declares them."""
+    parameters: Grid = field(default_factory=dict)
+    """Further parameters with their values; every notebook must declare them."""
     timeout_s: float | None = None
     """Seconds that one cell may take; None is without limit."""
     force: bool = False
     """Run again what has a finished record."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """What became of one notebook."""
-
-    name: str
-    """Stem of its files in the output folder."""
-    title: str
-    """Its first heading."""
-    state: State
-    """done, failed, or skipped (an equal run was there; its numbers are repeated)."""
-    error: str
-    """What stopped it, in one line; empty when it ran to its end."""
-    seconds: float
-    """Wall time, start of the kernel included."""
-    peak_mb: float
-    """Largest resident memory of the kernel and its children, 10^6 bytes."""
-    cell_seconds: tuple[float, ...]
-    """Seconds of each code cell, in order."""
-    parameters: Mapping[str, Any]
-    """What was injected."""
-    fingerprint: str
-    """Of everything that its outputs depend on."""
-    finished: str
-    """When it ended, UTC."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where the batch is."""
-
-    name: str
-    """The notebook that runs."""
-    index: int
-    """Its number, from 0."""
-    total: int
-    """Notebooks in the batch."""
-    cell: int
-    """The cell that starts, from 0."""
-    cells: int
-    """Cells of this notebook."""
 
 
 def run_notebooks(
@@ -92,64 +59,63 @@ def run_notebooks(
     config: BatchConfig,
     *,
     out: Path,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    runner: Runner | None = None,
+    watch: Watch = lambda progress: None,
 ) -> Iterator[RunRecord]:
-    """Run notebooks in order, and yield a record after each.
+    """Run every notebook with every combination of parameters, and yield a record after each.
+
+    Those that have run before come first. Close the iterator to stop.
 
     Args:
         paths: The notebooks; they are read only.
         config: Profile, parameters, limits.
-        out: Gets ``NAME.ipynb`` (executed), ``records/NAME.json`` and ``results.json``.
-        watch: Told before each cell.
+        out: Gets ``NAME.ipynb`` (executed), ``finished/NAME.json`` and ``results.json``.
+        runner: Where they run; None is here, one after the other.
+        watch: Told before each cell, where they run here.
 
     Raises:
-        ValueError: A notebook is not one, two have one name, or no notebook declares a parameter.
+        ValueError: A notebook is not one, two have one name, a notebook does not declare a
+            parameter, or another batch is using the folder.
     """
-    sources = {name: _read(path) for name, path in named(paths).items()}
-    _check_parameters(config.parameters, sources)
-    records: dict[str, RunRecord] = {}
-    for index, (name, path) in enumerate(named(paths).items()):
-        parameters = _injected(sources[name], config)
-        mark = fingerprint(sources[name], parameters, folder=path.resolve().parent)
-        record = None if config.force else _finished_record(out, name, mark)
-        if record is None:
-            seen = functools.partial(_tell, watch, name, index, len(sources))
-            execution = execute(path, parameters=parameters, timeout_s=config.timeout_s, watch=seen)
-            record = _record(name, execution, parameters=parameters, mark=mark)
-            _write_notebook(
-                out / f"{name}.ipynb", without_machine_paths(cleaned(execution.notebook))
-            )
-            write_json(out / "records" / f"{name}.json", asdict(record))
-        records[name] = record
-        write_json(out / RESULTS_FILE, [asdict(each) for each in records.values()])
-        yield record
+    runner = Serial() if runner is None else runner
+    planned = plan(paths, config)
+    work = NotebookWork(
+        runs=planned,
+        out=out.resolve(),
+        timeout_s=config.timeout_s,
+        watch=watch if isinstance(runner, Serial) else None,
+    )
+    with _held(out):
+        yield from _batch(work, runner, force=config.force)
 
 
-def refresh_notebooks(
-    paths: Sequence[Path],
-    *,
-    timeout_s: float | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
-) -> Iterator[RunRecord]:
-    """Execute committed notebooks with their own parameters and write them back clean.
+def plan(paths: Sequence[Path], config: BatchConfig) -> list[PlannedRun]:
+    """Return the runs of a batch in their order; nothing is written.
 
-    A notebook that fails, shows a path of this machine or is too large keeps its old file.
+    Raises:
+        ValueError: As `run_notebooks`.
     """
-    sources = {name: _read(path) for name, path in named(paths).items()}
-    for index, (name, path) in enumerate(named(paths).items()):
-        seen = functools.partial(_tell, watch, name, index, len(sources))
-        execution = execute(path, parameters={}, timeout_s=timeout_s, watch=seen)
-        clean = cleaned(execution.notebook)
-        if not execution.error and (shown := machine_paths(clean)):
-            execution.error = (
-                f"a committed notebook shows no machine path, got {'; '.join(shown[:3])}."
+    notebooks = named(paths)
+    sources = {name: read_notebook(path) for name, path in notebooks.items()}
+    check_declared(config.parameters, sources)
+    runs = []
+    for name, path in notebooks.items():
+        source, folder = sources[name], path.resolve().parent
+        declared = declared_parameters(source)
+        for given in combinations(config.parameters):
+            parameters = {"profile": config.profile, **given} if "profile" in declared else given
+            shown = {k: v for k, v in parameters.items() if (k, v) != ("profile", DEFAULT_PROFILE)}
+            runs.append(
+                PlannedRun(
+                    name=run_name(name, shown),
+                    path=path.resolve(),
+                    title=title_of(source, name),
+                    parameters=parameters,
+                    source=source_digest(source),
+                    content=fingerprint(source, parameters, folder=folder),
+                )
             )
-        if not execution.error:
-            try:
-                _write_notebook(path, fitted(clean))
-            except ValueError as error:
-                execution.error = str(error)
-        yield _record(name, execution, parameters={}, mark="")
+    return runs
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -163,130 +129,74 @@ def named(paths: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(names, paths, strict=True))
 
 
-def declared_parameters(notebook: NotebookNode) -> set[str]:
-    """Return the names that the cell tagged ``parameters`` assigns."""
-    found: set[str] = set()
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    found.add(node.id)
-    return found
-
-
-def fingerprint(notebook: NotebookNode, parameters: Mapping[str, Any], *, folder: Path) -> str:
-    """Return 16 hex digits of everything that the outputs depend on, old outputs aside."""
-    cells = [
-        (cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells
-    ]
-    versions = {name: _version(name) for name in COMPUTING} | {"python": platform.python_version()}
-    results = sorted((folder.parent / "benchmarks").glob("*/results/*.json"))
-    parts = [cells, dict(parameters), versions, _package_digest(), _digest(results, folder.parent)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def title_of(notebook: NotebookNode, default: str = "") -> str:
-    """Return the first heading of a notebook."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            for line in cell.source.splitlines():
-                if line.startswith("#"):
-                    return line.lstrip("# ").strip()
-    return default
-
-
-def _read(path: Path) -> NotebookNode:
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Keep a second batch out of the folder; the system frees it when this process dies."""
+    out.mkdir(parents=True, exist_ok=True)
     try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:120]
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout as error:
         raise ValueError(
-            f"{path} must be a notebook (nbformat 4), got a file that is not: {reason}"
+            f"one batch at a time runs in a folder, another one is at work in {out}; wait for its "
+            "end, or name another folder with --out."
         ) from error
-    return notebook
 
 
-def _check_parameters(parameters: Mapping[str, Any], sources: Mapping[str, NotebookNode]) -> None:
-    known = set().union(*(declared_parameters(notebook) for notebook in sources.values()))
-    if unknown := sorted(set(parameters) - known):
-        raise ValueError(
-            f"a parameter must stand in a notebook's cell tagged `parameters`, got {unknown}; "
-            f"these notebooks have: {sorted(known) or 'none'}."
-        )
-
-
-def _injected(notebook: NotebookNode, config: BatchConfig) -> dict[str, Any]:
-    wanted = {"profile": config.profile, **config.parameters}
-    declared = declared_parameters(notebook)
-    return {name: value for name, value in wanted.items() if name in declared}
-
-
-def _finished_record(out: Path, name: str, mark: str) -> RunRecord | None:
-    """Return the record of an equal run that ended well, marked as skipped."""
-    path = out / "records" / f"{name}.json"
-    if not (path.exists() and (out / f"{name}.ipynb").exists()):
-        return None
-    values = read_json(path)
-    if values.get("fingerprint") != mark or values.get("state") != "done":
-        return None
-    return RunRecord(
-        **{**values, "state": "skipped", "cell_seconds": tuple(values["cell_seconds"])}
-    )
-
-
-def _record(
-    name: str, execution: Execution, *, parameters: Mapping[str, Any], mark: str
-) -> RunRecord:
-    return RunRecord(
-        name=name,
-        title=title_of(execution.notebook, name),
-        state="failed" if execution.error else "done",
-        error=execution.error,
-        seconds=round(execution.seconds, 2),
-        peak_mb=round(execution.peak_bytes / 1e6, 1),
-        cell_seconds=tuple(execution.cells),
-        parameters=dict(parameters),
-        fingerprint=mark,
-        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
-
-
-def _write_notebook(path: Path, notebook: NotebookNode) -> None:
-    nbformat.validate(notebook)
-    with atomic_path(path) as part:
-        nbformat.write(notebook, part)
-
-
-def _tell(
-    watch: Callable[[Progress], None], name: str, index: int, total: int, cell: int, cells: int
-) -> None:
-    watch(Progress(name=name, index=index, total=total, cell=cell, cells=cells))
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
-
-
-@functools.cache
-def _package_digest() -> str:
-    """Hash the package's files: code, tables, weights."""
-    root = Path(fmtutor.__file__).parent
-    files = [
-        path
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+def _batch(work: NotebookWork, runner: Runner, *, force: bool) -> Iterator[RunRecord]:
+    folder = work.out / RUNS_FOLDER
+    jobs = [
+        Job(name=run.name, payload={"name": run.name, "content": run.content}) for run in work.runs
     ]
-    return _digest(files, root)
+    tasks = {task.job.name: task for task in tasks_of(jobs, work, folder, CONFIG)}
+    mark = _begin(work.out, list(tasks.values()), force=force)
+    records: dict[str, RunRecord] = {}
+    with closing(sweep(jobs, work, folder, config=CONFIG, runner=runner)) as outcomes:
+        for done in outcomes:
+            records[done.name] = _record(done, tasks[done.name], work.runs)
+            rows = [asdict(records[name]) for name in tasks if name in records]
+            write_json(work.out / RESULTS_FILE, rows)
+            yield records[done.name]
+    write_json(work.out / BATCH_FILE, {"batch": mark, "ended": True})
 
 
-def _digest(files: Sequence[Path], root: Path) -> str:
-    total = hashlib.sha256()
-    for path in files:
-        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+def _begin(out: Path, tasks: Sequence[Task], *, force: bool) -> str:
+    """Forget what this batch is to run again, unless it only goes on after a stop."""
+    marks = [task.fingerprint for task in tasks]
+    mark = hashlib.sha256(f"{force} {marks}".encode()).hexdigest()[:16]
+    path = out / BATCH_FILE
+    goes_on = path.exists() and read_json(path) == {"batch": mark, "ended": False}
+    for task in tasks:
+        lost = not (out / f"{task.job.name}.ipynb").exists()
+        if lost or (not goes_on and (force or _failed(task))):
+            task.result.unlink(missing_ok=True)
+    write_json(path, {"batch": mark, "ended": False})
+    return mark
+
+
+def _failed(task: Task) -> bool:
+    return task.finished() and read_json(task.result)["state"] == "failed"
+
+
+def _record(done: Done, task: Task, runs: Sequence[PlannedRun]) -> RunRecord:
+    """Return the record that the work wrote; its own failure is a record too."""
+    if task.finished():
+        record = _read_record(read_json(task.result))
+        if done.state != "kept":
+            return record
+        return replace(record, kept=True, state="failed" if record.error else "skipped")
+    run = next(run for run in runs if run.name == done.name)
+    return RunRecord(
+        name=run.name,
+        title=run.title,
+        state="failed",
+        error=done.error,
+        traceback=task.error.read_text() if task.error.exists() else done.error,
+        seconds=round(done.seconds, 2),
+        parameters=run.parameters,
+        fingerprint=task.fingerprint,
+    )
+
+
+def _read_record(values: Mapping[str, Any]) -> RunRecord:
+    return RunRecord(**{**values, "cell_seconds": tuple(values["cell_seconds"])})

@@ -1,11 +1,11 @@
 """One HTML page of a batch: what ran, how long, in how much memory, every figure, every failure.
 
-The page is a single file without scripts and without anything from elsewhere, so that it can be
-mailed, archived or opened from a cluster's disk.
+The page has no scripts and asks for nothing from elsewhere: its folder can be archived, moved or
+opened from a cluster's disk. Figures are files beside it, loaded as they come into view, so that
+a batch of hundreds of runs remains one page.
 """
 
-import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import nbformat
 from nbconvert.filters import ansi2html
 from nbformat import NotebookNode
 
-from fmtutor.bench.notebook_runs import RunRecord
+from fmtutor.bench.notebook_cleaning import scrubbed
+from fmtutor.bench.notebook_work import RunRecord
+from fmtutor.bench.report_figures import write_figures
 from fmtutor.core.files import atomic_path
 
 REPORT_FILE = "index.html"
@@ -44,7 +46,7 @@ HEADINGS = (
 
 
 def write_report(records: Sequence[RunRecord], out: Path) -> Path:
-    """Write ``index.html`` from the records and the executed notebooks in ``out``.
+    """Write ``index.html`` and ``figures/`` from the records and executed notebooks in ``out``.
 
     Returns:
         The path of the page.
@@ -56,11 +58,9 @@ def write_report(records: Sequence[RunRecord], out: Path) -> Path:
 
 
 def html_of(records: Sequence[RunRecord], out: Path) -> str:
-    """Return the page as text."""
+    """Return the page as text; the figures that it shows are written below ``out``."""
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    sections = [
-        _section(record, nbformat.read(out / f"{record.name}.ipynb", 4)) for record in records
-    ]
+    sections = [_section(record, out) for record in records]
     body = "\n".join([_table(records), *sections])
     return PAGE.format(title="Notebook run", style=style, lead=_lead(records), body=body)
 
@@ -82,40 +82,17 @@ def duration(seconds: float) -> str:
     )
 
 
-def figures(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
-    """Yield (heading above it, data address) for each picture of a notebook, in order."""
-    heading = ""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            titles = [line for line in cell.source.splitlines() if line.startswith("#")]
-            heading = titles[-1].lstrip("# ").strip() if titles else heading
-        for output in cell.get("outputs", []):
-            if address := _picture(output.get("data", {})):
-                yield heading, address
-
-
-def _picture(data: dict[str, str]) -> str:
-    """Return an image as a data address; empty where the output is none."""
-    for kind in ("image/png", "image/jpeg"):
-        if kind in data:
-            return f"data:{kind};base64,{''.join(data[kind].split())}"
-    if "image/svg+xml" in data:
-        packed = base64.b64encode(data["image/svg+xml"].encode()).decode()
-        return f"data:image/svg+xml;base64,{packed}"
-    return ""
-
-
 def _lead(records: Sequence[RunRecord]) -> str:
     failed = sum(record.state == "failed" for record in records)
-    computed = [record for record in records if record.state != "skipped"]
+    kept = [record for record in records if record.kept]
     parts = [
-        f"{len(records)} notebook{'s' * (len(records) != 1)}, {failed or 'none'} failed",
-        f"{duration(sum(record.seconds for record in computed))} in this run",
+        f"{len(records)} run{'s' * (len(records) != 1)}, {failed or 'none'} failed",
+        f"{duration(sum(record.seconds for record in records if not record.kept))} in this batch",
     ]
-    if len(computed) < len(records):
-        parts.append(f"{len(records) - len(computed)} unchanged since an earlier run")
+    if kept:
+        parts.append(f"{len(kept)} kept from before")
     last = max(record.finished for record in records).replace("T", " ")
-    return escape("; ".join(parts) + f". Finished {last[:16]} UTC.")
+    return escape("; ".join(parts) + (f". Finished {last[:16]} UTC." if last else "."))
 
 
 def _table(records: Sequence[RunRecord]) -> str:
@@ -133,8 +110,9 @@ def _table(records: Sequence[RunRecord]) -> str:
 def _row(record: RunRecord) -> str:
     name = escape(record.name)
     error = f"<small>{escape(record.error)}</small>" if record.error else ""
+    about = f"<small>{name}</small><small>{escape(_given(record))}</small>"
     return (
-        f'<tr><td><a href="#{name}">{escape(record.title)}</a><small>{name}</small>{error}</td>'
+        f'<tr><td><a href="#{name}">{escape(record.title)}</a>{about}{error}</td>'
         f'<td><span class="state {record.state}">{record.state}</span></td>'
         f"<td>{_strip(record)}</td>"
         f'<td class="number">{duration(record.seconds)}</td>'
@@ -153,20 +131,32 @@ def _strip(record: RunRecord) -> str:
     return f'<div class="strip">{"".join(cells)}</div>'
 
 
-def _section(record: RunRecord, notebook: NotebookNode) -> str:
+def _given(record: RunRecord) -> str:
+    return ", ".join(f"{key} = {value!r}" for key, value in record.parameters.items())
+
+
+def _section(record: RunRecord, out: Path) -> str:
     name = escape(record.name)
-    given = ", ".join(f"{key} = {value!r}" for key, value in record.parameters.items())
-    facts = [duration(record.seconds), f"{record.peak_mb:,.0f} MB", given or "no parameters"]
-    link = f'<a href="{name}.ipynb">{name}.ipynb</a>'
-    parts = [
-        f'<section id="{name}">\n<h2>{escape(record.title)}</h2>',
-        f'<p class="facts">{escape(" · ".join(facts))} · {link}</p>',
+    facts = [
+        duration(record.seconds),
+        f"{record.peak_mb:,.0f} MB",
+        _given(record) or "no parameters",
     ]
+    parts = [f'<section id="{name}">\n<h2>{escape(record.title)}</h2>']
+    if record.traceback:
+        parts.append(f'<p class="facts">{escape(" · ".join(facts))}</p>')
+        parts.append(f'<div class="failure">\n<p>{escape(record.error)}</p>')
+        parts.append(f"<pre>{escape(scrubbed(record.traceback))}</pre>\n</div>\n</section>")
+        return "\n".join(parts)
+    notebook = nbformat.read(out / f"{record.name}.ipynb", 4)
+    link = f'<a href="{name}.ipynb">{name}.ipynb</a>'
+    parts.append(f'<p class="facts">{escape(" · ".join(facts))} · {link}</p>')
     if record.error:
         parts.append(_failure(record, notebook))
-    for number, (heading, address) in enumerate(figures(notebook), start=1):
-        text = escape(heading or f"Figure {number}")
-        picture = f'<img loading="lazy" alt="{text}" src="{address}">'
+    shown = write_figures(notebook, out, name=record.name)
+    for number, (address, about) in enumerate(shown, start=1):
+        text = escape(about or f"Figure {number}")
+        picture = f'<img loading="lazy" alt="{text}" src="{escape(address)}">'
         parts.append(f"<figure><figcaption>{text}</figcaption>{picture}</figure>")
     return "\n".join([*parts, "</section>"])
 

@@ -1,16 +1,16 @@
 """`fmtutor run`: execute notebooks, and leave them, their numbers and an HTML report."""
 
-import ast
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from fmtutor.cli.display import Display
+
 if TYPE_CHECKING:
-    from fmtutor.bench.notebook_runs import Progress, RunRecord
+    from fmtutor.bench.notebook_work import RunRecord
+    from fmtutor.bench.sweep import Runner
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 CELL_LIMIT_S = {"quick": 600.0, "gpu": 6 * 3600.0, "paper": 0.0}
@@ -18,7 +18,17 @@ CELL_LIMIT_S = {"quick": 600.0, "gpu": 6 * 3600.0, "paper": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Execute notebooks in order; one that fails is reported and the rest run."""
+    """Execute notebooks; one that fails is reported and the rest run.
+
+    A run whose notebook, parameters and package have not changed is not repeated, and a batch that
+    was stopped goes on where it was. Examples:
+
+    fmtutor run notebooks/02_partial_labels.ipynb
+
+    fmtutor run 02.ipynb -p seed=0..4 -p backbone=unet,swin --workers 4
+
+    fmtutor run --profile gpu --scheduler slurm --workers 8
+    """
 
     notebooks: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Notebooks or folders of them; none means notebooks/NN_*.ipynb here."""
@@ -29,9 +39,14 @@ class Run:
         tyro.conf.UseAppendAction,
         tyro.conf.arg(name="parameter", aliases=["-p"], metavar="NAME=VALUE"),
     ] = ()
-    """Set a name of the notebooks' cell tagged `parameters`."""
+    """Set a name of the notebooks' cell tagged `parameters`: seed=1, or several values, seed=0..4
+    or backbone=unet,swin; given more than once, every combination runs."""
+    workers: int = 0
+    """Notebooks at one time, on Dask workers; 0 is one after the other, in this process."""
+    scheduler: str | None = None
+    """Where the workers are: local (the default), slurm, or a scheduler such as tcp://host:8786."""
     out: Path = Path("runs")
-    """Folder of the executed notebooks, results.json and index.html."""
+    """Folder of the executed notebooks, figures, results.json and index.html."""
     timeout: float | None = None
     """Seconds one cell may take, 0 without limit; default 600 (quick), 6 h (gpu), none (paper)."""
     force: Flag = False
@@ -41,27 +56,67 @@ class Run:
 
     def run(self) -> int:
         """Run, print a line a notebook, write the report; exit status 1 if one failed."""
-        from fmtutor.bench.notebook_runs import BatchConfig, refresh_notebooks, run_notebooks
+        with Display() as display:
+            display.step("reading the notebooks")
+            if not self.in_place:
+                return self.batch(display)
+            from fmtutor.bench.notebook_refresh import refresh_notebooks
+
+            self.check_in_place()
+            paths, limit = found(self.notebooks), self.limit()
+            return display.follow(refresh_notebooks(paths, timeout_s=limit, watch=display.cell))
+
+    def batch(self, display: Display) -> int:
+        """Run a batch, and write the report of what there is, after a stop too."""
+        from fmtutor.bench.notebook_runs import BatchConfig, plan, run_notebooks
+        from fmtutor.bench.parameter_grid import parsed
         from fmtutor.bench.report import write_report
 
-        paths, limit = found(self.notebooks), self.limit()
-        with Display() as display:
-            if self.in_place:
-                self.check_in_place()
-                return display.follow(refresh_notebooks(paths, timeout_s=limit, watch=display.cell))
-            config = BatchConfig(
-                profile=self.profile,
-                parameters=parsed(self.parameters),
-                timeout_s=limit,
-                force=self.force,
+        paths, runner = found(self.notebooks), self.runner()
+        config = BatchConfig(
+            profile=self.profile,
+            parameters=parsed(self.parameters),
+            timeout_s=self.limit(),
+            force=self.force,
+        )
+        total = len(plan(paths, config)) if runner else None
+        records: list[RunRecord] = []
+        try:
+            batch = run_notebooks(paths, config, out=self.out, runner=runner, watch=display.cell)
+            return display.follow(batch, into=records, total=total)
+        finally:
+            if records:
+                display.step("writing the report")
+                display.say(f"report: {write_report(records, self.out)}")
+
+    def runner(self) -> "Runner | None":
+        """Return where the notebooks run; None is one after the other in this process.
+
+        Raises:
+            ValueError: The options name no place, or need what is not installed.
+        """
+        if self.workers < 0:
+            raise ValueError(f"--workers must be 0 (no workers) or more, got {self.workers}.")
+        if self.scheduler is None and self.workers == 0:
+            return None
+        from fmtutor.bench.sweep_runners import Local, Remote, Slurm, visible_gpus
+
+        gpu = self.profile != "quick"
+        if self.scheduler == "slurm":
+            return Slurm(workers=self.workers or 1, gpus_per_job=int(gpu))
+        if self.scheduler in (None, "local"):
+            return Local(workers=self.workers or 1, gpus=visible_gpus() if gpu else ())
+        if "://" not in self.scheduler:
+            raise ValueError(
+                "--scheduler is local, slurm or an address such as tcp://host:8786, got "
+                f"{self.scheduler!r}."
             )
-            records: list[RunRecord] = []
-            try:
-                batch = run_notebooks(paths, config, out=self.out, watch=display.cell)
-                return display.follow(batch, into=records)
-            finally:
-                if records:
-                    display.say(f"report: {write_report(records, self.out)}")
+        if self.workers:
+            raise ValueError(
+                f"a running scheduler has its own workers, got --workers {self.workers}; leave it "
+                "out."
+            )
+        return Remote(address=self.scheduler)
 
     def limit(self) -> float | None:
         """Return the seconds that one cell may take; None is without limit."""
@@ -76,56 +131,10 @@ class Run:
             raise ValueError(
                 "--in-place runs the notebooks as they stand; leave out --profile and -p."
             )
-
-
-class Display:
-    """Progress on the terminal: a line that moves where there is one, plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        self._moving = sys.stdout.isatty()
-        self._started = ""
-
-    def __enter__(self) -> "Display":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._wipe()
-
-    def cell(self, progress: "Progress") -> None:
-        """Show the cell that starts."""
-        head = f"[{progress.index + 1:2d}/{progress.total}] {progress.name}"
-        if self._moving:
-            print(f"\r\x1b[2K{head}  cell {progress.cell + 1}/{progress.cells}", end="", flush=True)
-        elif self._started != progress.name:
-            print(f"{head} ...", flush=True)
-        self._started = progress.name
-
-    def follow(self, records: Iterable["RunRecord"], into: "list[RunRecord] | None" = None) -> int:
-        """Print a line for each record, then the sum; return 1 if one failed."""
-        all_records = [] if into is None else into
-        for record in records:
-            all_records.append(record)
-            numbers = f"{record.seconds:7.1f} s {record.peak_mb:7.0f} MB"
-            self.say(f"{record.state:8s} {record.name:36s} {numbers}")
-            if record.error:
-                self.say(f"         {record.error}")
-        failed = [record.name for record in all_records if record.state == "failed"]
-        total = sum(record.seconds for record in all_records if record.state != "skipped")
-        self.say(
-            f"{len(all_records) - len(failed)} of {len(all_records)} notebooks ran, {total:.0f} s"
-        )
-        if failed:
-            self.say(f"failed: {', '.join(failed)}")
-        return int(bool(failed))
-
-    def say(self, line: str) -> None:
-        """Print a line that stays."""
-        self._wipe()
-        print(line, flush=True)
-
-    def _wipe(self) -> None:
-        if self._moving:
-            print("\r\x1b[2K", end="")
+        if self.workers or self.scheduler is not None:
+            raise ValueError(
+                "--in-place measures one notebook at a time; leave out --workers and --scheduler."
+            )
 
 
 def found(paths: tuple[Path, ...]) -> list[Path]:
@@ -150,19 +159,3 @@ def found(paths: tuple[Path, ...]) -> list[Path]:
             f"there must be a notebook NN_*.ipynb to run, found none in {names}; name files."
         )
     return notebooks
-
-
-def parsed(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``name=value`` pairs: Python literals, true and false; anything else is text."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(
-                f"a parameter is written name=value, got {pair!r}; for example -p seed=1."
-            )
-        try:
-            values[name] = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-        except (ValueError, SyntaxError):
-            values[name] = text
-    return values

@@ -3,8 +3,9 @@
 import nbformat
 import pytest
 
+from fmtutor.bench.sweep_runners import Local, Remote, Slurm
 from fmtutor.cli import main
-from fmtutor.cli.run import Run, found, parsed
+from fmtutor.cli.run import Run, found
 
 v4 = nbformat.v4
 
@@ -41,18 +42,6 @@ def test_nothing_to_run_is_an_error(tmp_path):
         found((tmp_path / "none.ipynb",))
 
 
-def test_parameters_are_literals_or_text():
-    assert parsed(("n=3", "rate=1e-3", "fast=true")) == {"n": 3, "rate": 1e-3, "fast": True}
-    assert parsed(("sizes=(8, 16)", "name=liver")) == {"sizes": (8, 16), "name": "liver"}
-    assert parsed(("path=a=b", "empty=")) == {"path": "a=b", "empty": ""}
-
-
-@pytest.mark.parametrize("pair", ["n", "=3", "2n=1"])
-def test_a_parameter_without_a_name_is_an_error(pair):
-    with pytest.raises(ValueError, match="written name=value"):
-        parsed((pair,))
-
-
 def test_the_limit_of_a_cell_follows_the_profile_unless_given():
     assert Run().limit() == 600
     assert Run(profile="paper").limit() is None
@@ -65,3 +54,25 @@ def test_in_place_takes_no_parameters(tmp_path, capsys):
     _write(tmp_path / "01_a.ipynb")
     assert main(["run", str(tmp_path), "--in-place", "-p", "n=1"]) == 2
     assert "leave out --profile and -p" in capsys.readouterr().err
+    assert main(["run", str(tmp_path), "--in-place", "--workers", "2"]) == 2
+    assert "leave out --workers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": -1}, "--workers must be 0"),
+        ({"scheduler": "host:8786"}, "tcp://host:8786, got 'host:8786'"),
+        ({"scheduler": "tcp://host:1", "workers": 2}, "a running scheduler has its own workers"),
+    ],
+)
+def test_options_that_name_no_place_are_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        Run(**options).runner()
+
+
+def test_the_options_choose_where_notebooks_run():
+    assert Run().runner() is None
+    assert Run(workers=3).runner() == Local(workers=3)
+    assert Run(scheduler="slurm", profile="gpu").runner() == Slurm(workers=1, gpus_per_job=1)
+    assert Run(scheduler="tcp://host:1").runner() == Remote(address="tcp://host:1")
