@@ -50,7 +50,7 @@ def write_dataset(
         names.append(case.name)
     if first is None:
         raise ValueError(f"a dataset needs at least one case, got none for {folder}.")
-    text = json.dumps(_plan(first, len(names), regions, ids), indent=1)
+    text = json.dumps(dataset_plan(first.modality, len(names), regions, ids), indent=1)
     with atomic_path(folder / "dataset.json") as part:
         part.write_text(text + "\n")  # nnU-Net reads a meaning into the order of the labels
 
@@ -96,15 +96,23 @@ def _renumbered(labels: np.ndarray, table: Mapping[int, str], ids: Mapping[str, 
     return lut[labels]
 
 
-def _plan(
-    first: Case, count: int, regions: tuple[Region, ...], ids: Mapping[str, int]
+def dataset_plan(
+    modality: str, count: int, regions: tuple[Region, ...], ids: Mapping[str, int]
 ) -> dict[str, Any]:
+    """Return the content of ``dataset.json``.
+
+    Args:
+        modality: Name of the one channel.
+        count: Number of training cases.
+        regions: The annotated labels, the largest first.
+        ids: Structure to label id, in the order of the ids.
+    """
     labels: dict[str, Any] = {"background": 0}
     for region in regions:
         numbers = sorted(ids[name] for name in region.structures)
         labels[region.name] = numbers if len(numbers) > 1 else numbers[0]
     plan = {
-        "channel_names": {"0": first.modality},
+        "channel_names": {"0": modality},
         "labels": labels,
         "numTraining": count,
         "file_ending": ".nii.gz",

@@ -1,0 +1,75 @@
+"""Who trains and who is tested in a converted source: ``splits.json``.
+
+The makers' own parts; scans of one patient, which must stay on one side of any split; and for the
+two sets of the few-shot runs the published pools, tests and draws (`fmtutor.data.few_shot_splits`),
+so that nnU-Net or anything else can repeat them without this package.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from fmtutor.data.few_shot_splits import draw_support, published_split, published_structures
+from fmtutor.data.scans import Scan
+
+FEW_SHOT = {"totalsegmentator_v1": "totalsegmentator", "flare22": "flare22"}
+"""Source to the name of its published few-shot lists."""
+SHOTS, SEEDS = (5, 10), (0, 1, 2)
+"""The published numbers of shots, and seeds."""
+
+
+def splits_of(source_name: str, scans: Iterable[Scan]) -> dict[str, Any]:
+    """Return the splits of the scans that were converted.
+
+    Args:
+        source_name: Key of the source.
+        scans: The converted ones.
+
+    Returns:
+        ``parts``: the makers' split by part; ``patients``: scans of those that have several;
+        ``few_shot`` (for two sources): what `few_shot_lists` returns.
+    """
+    parts: dict[str, list[str]] = {}
+    patients: dict[str, list[str]] = {}
+    for scan in sorted(scans, key=lambda scan: scan.name):
+        parts.setdefault(scan.part, []).append(scan.name)
+        if scan.patient:
+            patients.setdefault(scan.patient, []).append(scan.name)
+    found: dict[str, Any] = {"parts": parts}
+    if patients:
+        found["patients"] = patients
+    if source_name in FEW_SHOT:
+        names = {name for listed in parts.values() for name in listed}
+        found["few_shot"] = few_shot_lists(FEW_SHOT[source_name], names)
+    return found
+
+
+def few_shot_lists(dataset: str, converted: Collection[str]) -> dict[str, Any]:
+    """Return the published few-shot lists of a dataset, drawn out, with what is missing.
+
+    Args:
+        dataset: One of `fmtutor.data.few_shot_splits.DATASETS`.
+        converted: Names of the scans that there are.
+
+    Returns:
+        ``structures``: for each its pool, tests and draws by shots and seed; ``missing``: scans
+        that a list names and that were not converted.
+    """
+    structures, named = {}, set()
+    for structure in published_structures(dataset):
+        split = published_split(structure, dataset)
+        named |= {*split.pool, *split.test}
+        structures[structure] = {
+            "pool": list(split.pool),
+            "test": list(split.test),
+            "draws": {str(shots): _draws(split.pool, shots) for shots in SHOTS},
+        }
+    return {"structures": structures, "missing": sorted(named - set(converted))}
+
+
+def _draws(pool: tuple[str, ...], shots: int) -> dict[str, Any]:
+    found = {}
+    for seed in SEEDS:
+        draw = draw_support(len(pool), shots, seed)
+        support = [pool[index] for index in draw.support]
+        found[str(seed)] = {"support": support, "held_out": pool[draw.held_out]}
+    return found

@@ -1,0 +1,233 @@
+"""Every script of ``data_scripts``, end to end: fetched from a bad server, unpacked, converted."""
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from fmtutor.core.files import read_json
+from fmtutor.data import downloads
+from fmtutor.data.catalog import catalog
+from fmtutor.data.downloads import Opener
+from fmtutor.data.few_shot_splits import draw_support, published_split
+from fmtutor.data.nnunet_raw import NnunetDataset, read_dataset
+from fmtutor.data.sources import Source, source, sources
+from fmtutor.data.totalsegmentator_v1 import TotalSegmentatorV1
+from tests.data_scripts.faulty_server import FaultyServer, serving
+from tests.data_scripts.layouts import IRCADB_DRAWN, LAYOUTS
+from tests.data_scripts.look_alikes import LookAlike, image_of, truth
+
+SCRIPTS = Path(__file__).parents[2] / "data_scripts"
+OPENER = Opener(timeout_s=0.2)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.setattr(downloads, "PAUSE_S", 0.001)
+    monkeypatch.setattr(downloads, "CHUNK", 4096)
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+
+
+def script(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def put(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def tree(folder: Path) -> dict[str, int]:
+    found = folder.rglob("*")
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
+
+
+@contextmanager
+def served(name: str, **faults: object) -> Iterator[tuple[LookAlike, Source, FaultyServer]]:
+    """Serve a look-alike; the source asks this machine and knows the look-alike's checksums."""
+    original = source(name)
+    alike = LAYOUTS[name][1](original)
+    with serving(alike.served, **faults) as server:
+        files = tuple(
+            replace(
+                remote,
+                url=f"{server.address}/{remote.name}",
+                size=None,
+                checksum=remote.checksum
+                and "sha256:" + hashlib.sha256(alike.served[remote.name]).hexdigest(),
+            )
+            for remote in original.files
+            if remote.name in alike.served
+        )
+        yield alike, replace(original, files=files), server
+
+
+def run_script(name: str, of: Source, data: Path, **options: object) -> int:
+    steps, module = script("steps"), script(LAYOUTS[name][0])
+    work = next(work for work in module.WORKS if work.source.name == name)
+    chosen = steps.Options(data=data, **options)
+    return steps.run([replace(work, source=of)], chosen, opener=OPENER)
+
+
+def converted(of: Source, data: Path, *, index: int = 0) -> NnunetDataset:
+    return read_dataset(data / "nnUNet_raw" / f"Dataset{of.number + index:03d}_{of.folder}")
+
+
+def test_each_source_that_one_can_get_has_a_table_a_script_and_a_look_alike():
+    assert set(sources()) == set(LAYOUTS) == set(catalog()) - {"jhh"}
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"steps", "plan"}
+    assert scripts == {script for script, _ in LAYOUTS.values()}
+    for name, (stem, _) in LAYOUTS.items():
+        assert name in {work.source.name for work in script(stem).WORKS}
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {"ircadb"}))
+def test_a_source_comes_out_in_the_common_layout(tmp_path, name, capsys):
+    faults = [("cut", 3000), ("reset", 9000)]
+    with served(name, faults=faults) as (alike, of, server):
+        place = script("steps").Place.of(of, tmp_path)
+        put(alike.downloads, place.downloads)
+        put(alike.unpacked, place.unpacked)
+        before = tree(tmp_path)
+        assert run_script(name, of, tmp_path, dry_run=True) == 0
+        assert tree(tmp_path) == before
+        assert server.seen == []
+        assert run_script(name, of, tmp_path) == 0, capsys.readouterr().err
+        asked = len(server.seen)
+        assert run_script(name, of, tmp_path) == 0
+        assert len(server.seen) == asked, "what is there is not asked for again"
+    assert f"{len(alike.names)} kept" in capsys.readouterr().out
+    dataset = converted(of, tmp_path)
+    assert dataset.names == tuple(sorted(alike.names))
+    assert dataset.modality == of.card.modality
+    assert set(dataset.protocol.regions) == set(of.protocol.regions)
+    for case in dataset:
+        for structure in of.written:
+            assert np.array_equal(case.mask(structure), truth(of, structure)), structure
+        assert case.image[8, 3, 2] == 300
+        assert case.image[0, 0, 0] == -1000
+        assert case.spacing_mm == (1.5, 2.0, 3.0)
+    parts = read_json(dataset.folder / "splits.json")["parts"]
+    assert {s: part for part, found in parts.items() for s in found if part != "train"} == (
+        alike.parts
+    )
+
+
+def test_scans_that_annotate_other_structures_make_other_datasets(tmp_path, capsys):
+    with served("ircadb") as (_, of, _server):
+        assert run_script("ircadb", of, tmp_path) == 0, capsys.readouterr().err
+    found = [converted(of, tmp_path, index=index) for index in (0, 1)]
+    by_names = {dataset.names: dataset for dataset in found}
+    assert set(by_names) == {("IRCADb_01",), ("IRCADb_02", "IRCADb_10")}
+    for dataset in found:
+        for case in dataset:
+            assert case.known == set(IRCADB_DRAWN[case.name])
+            for structure in case.known:
+                assert np.array_equal(case.mask(structure), truth(of, structure)), structure
+    assert "published" in capsys.readouterr().out, "no checksum is published: said so"
+
+
+@pytest.fixture
+def unpacked_v1(tmp_path: Path) -> tuple[Source, Path]:
+    with served("totalsegmentator_v1") as (_, of, _server):
+        assert run_script("totalsegmentator_v1", of, tmp_path) == 0
+    return of, tmp_path
+
+
+def test_the_conversion_agrees_with_the_reader_of_totalsegmentator_v1(unpacked_v1):
+    of, data = unpacked_v1
+    meta = next((data / "totalsegmentator_v1" / "unpacked").rglob("meta.csv"))
+    original = TotalSegmentatorV1(meta.parent)
+    dataset = converted(of, data)
+    assert dataset.names == ("s0004", "s0029")
+    for case in dataset:
+        read = original.case(case.name, ["spleen", "heart_myocardium", "esophagus"])
+        assert np.array_equal(case.image, read.image)
+        assert np.allclose(case.affine, read.affine)
+        for structure in read.known:
+            assert np.array_equal(case.mask(structure), read.mask(structure))
+
+
+def test_the_few_shot_lists_are_the_published_ones(unpacked_v1):
+    of, data = unpacked_v1
+    lists = read_json(converted(of, data).folder / "splits.json")["few_shot"]
+    assert len(lists["structures"]) == 25
+    spleen, split = lists["structures"]["spleen"], published_split("spleen", "totalsegmentator")
+    assert spleen["pool"] == list(split.pool)
+    assert spleen["test"] == list(split.test)
+    draw = draw_support(len(split.pool), 5, 2)
+    assert spleen["draws"]["5"]["2"]["support"] == [split.pool[i] for i in draw.support]
+    assert spleen["draws"]["5"]["2"]["held_out"] == split.pool[draw.held_out]
+    assert "s0004" not in lists["missing"]
+    assert "s0241" in lists["missing"], "scans that are not there are named"
+
+
+def test_a_known_broken_scan_is_left_out_and_said(unpacked_v1, capsys):
+    of, data = unpacked_v1
+    assert run_script("totalsegmentator_v1", of, data) == 0
+    assert "left out  s0864: ct.nii.gz is damaged in the release" in capsys.readouterr().err
+    assert "s0864" in read_json(converted(of, data).folder / "conversion.json")["left_out"]
+
+
+def test_images_are_linked_and_unchanged(tmp_path):
+    with served("btcv") as (alike, of, _):
+        put(alike.downloads, tmp_path / "btcv" / "downloads")
+        assert run_script("btcv", of, tmp_path) == 0
+    path = converted(of, tmp_path).image_path("BTCV_0001")
+    original = next((tmp_path / "btcv").rglob("img0001.nii.gz"))
+    assert path.samefile(original)
+    assert np.array_equal(converted(of, tmp_path)["BTCV_0001"].image, image_of(0))
+
+
+def test_a_damaged_scan_fails_alone_and_is_tried_again(tmp_path, capsys):
+    with served("btcv") as (alike, of, _):
+        put(alike.downloads, tmp_path / "btcv" / "downloads")
+        assert run_script("btcv", of, tmp_path, steps=("unpack",)) == 0
+        broken = next((tmp_path / "btcv").rglob("label0040.nii.gz"))
+        whole = broken.read_bytes()
+        broken.write_bytes(whole[:-20])
+        assert run_script("btcv", of, tmp_path) == 1
+        assert "failed    BTCV_0040" in capsys.readouterr().err
+        assert converted(of, tmp_path).names == ("BTCV_0001",)
+        broken.write_bytes(whole)
+        assert run_script("btcv", of, tmp_path) == 0
+    assert "1 written, 1 kept" in capsys.readouterr().out
+    assert converted(of, tmp_path).names == ("BTCV_0001", "BTCV_0040")
+
+
+@pytest.mark.parametrize("name", ["btcv", "word", "lits", "abdomenct_12organ", "pancreas_ct"])
+def test_what_must_be_got_by_hand_is_said(tmp_path, name, capsys):
+    assert run_script(name, source(name), tmp_path) == 1
+    told = capsys.readouterr().err
+    assert "is not there yet" in told
+    assert source(name).card.link in told
+    assert all(step in told for step in source(name).by_hand)
+    assert not (tmp_path / "nnUNet_raw").exists()
+
+
+def test_an_archive_that_changed_since_it_was_unpacked_is_seen(tmp_path, capsys):
+    with served("btcv") as (alike, of, _):
+        put(alike.downloads, tmp_path / "btcv" / "downloads")
+        assert run_script("btcv", of, tmp_path) == 0
+        put({"RawData.zip": alike.downloads["RawData.zip"] + b"x"}, tmp_path / "btcv" / "downloads")
+        assert run_script("btcv", of, tmp_path) == 1
+    assert "has changed since; delete the folder" in capsys.readouterr().err
+
+
+def test_a_script_runs_on_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["kits.py", "--dry-run", "--data", str(tmp_path / "d")])
+    module = script("kits")
+    assert module.main(*module.WORKS) == 0
+    told = capsys.readouterr().out
+    for words in ("KiTS", "and 597 more such files", "first download is trusted", "kidney_left"):
+        assert words in told
+    assert not (tmp_path / "d").exists()
