@@ -13,6 +13,7 @@ from typing import Protocol
 
 import tyro
 
+from fmtutor.cli.course import Course
 from fmtutor.cli.doctor import Doctor
 from fmtutor.cli.predict import Predict
 from fmtutor.cli.run import Run
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., "Command"]] = {
     "weights": Weights,
     "run": Run,
     "table": Table,
+    "course": Course,
 }
 
 DESCRIPTION = """Foundation models for medical image segmentation, taught and explored.

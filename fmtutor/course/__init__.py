@@ -1,1 +1,1 @@
-"""What a course needs: property checks, and later release, validation and grading."""
+"""What a course needs: property checks, and assignments released, validated, graded, reported."""
