@@ -4,6 +4,7 @@ A script gives its source's table and a function that finds the scans in the unp
 rest is here. Nothing is done twice: what is fetched, unpacked or converted is kept.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 from plan import lines
+from tqdm import tqdm
 
 from fmtutor.core.files import read_json, write_json
 from fmtutor.core.tables import lookup
@@ -24,6 +26,7 @@ from fmtutor.data.sources import Source
 from fmtutor.data.unpacking import is_archive, unpack, unpacked_size
 
 Step = Literal["fetch", "unpack", "convert"]
+_QUIET = not sys.stderr.isatty()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +80,15 @@ def run(works: Iterable[Work], options: Options, *, opener: Opener | None = None
     """Run the steps for the chosen sources; 1 if one of them, or a scan of one, failed."""
     by_name = {work.source.name: work for work in works}
     status = 0
-    try:
-        for name in options.which or by_name:
-            work = lookup(by_name, name, "dataset of this script")
-            status |= _one(work, options, opener)
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except (SourceUnavailableError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for name in options.which or by_name:
+        try:
+            status |= _one(lookup(by_name, name, "dataset of this script"), options, opener)
+        except KeyboardInterrupt:
+            print("stopped; run the same command again to go on", file=sys.stderr)
+            return 130
+        except (SourceUnavailableError, ValueError, OSError) as error:
+            print(f"error: {error}{_full_disk(error, options)}", file=sys.stderr)
+            status = 1  # the other datasets go on
     return status
 
 
@@ -103,6 +105,13 @@ def folder_named(root: Path, tail: str) -> Path:
             "as it is published."
         )
     return found[0]
+
+
+def _full_disk(error: Exception, options: Options) -> str:
+    """Return what to do where our own disk took no more, which the system says in few words."""
+    if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        return ""
+    return f"; free space on the disks of {options.data} and {options.raw}, then run this again"
 
 
 def _one(work: Work, options: Options, opener: Opener | None) -> int:
@@ -146,8 +155,9 @@ def _unpack(archive: Path, place: Place, *, nested: bool) -> None:
     else:
         size = unpacked_size(archive)
         require_room(place.unpacked, 3 * size if nested else size, f"{archive.name}, unpacked,")
-        with _full_disk_named(archive, folder):
-            unpack(archive, folder, nested=nested)
+        bar = tqdm(total=size, unit="B", unit_scale=True, desc=archive.name, disable=_QUIET)
+        with _full_disk_named(archive, folder), bar:
+            unpack(archive, folder, nested=nested, progress=bar.update)
         print(f"unpacked  {archive.name}: {size / 1e6:.1f} MB")
     if not record.is_file():
         write_json(record, this)
@@ -180,13 +190,15 @@ def _convert(work: Work, place: Place, raw: Path) -> int:
             print(f"converted {outcome.scan}", flush=True)
         elif outcome.status != "kept":
             print(f"{outcome.status:9s} {outcome.scan}: {outcome.reason}", file=sys.stderr)
-    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print(f"{told}; the card counts {work.source.card.labelled} labelled scans")
     print("\n".join(f"dataset   {raw / folder}" for folder in sorted(folders)))
     return int(counts["failed"] > 0)
 
 
 def _by_hand(source: Source, place: Place, reason: str) -> str:
-    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(source.by_hand, 1))
+    told = [step.replace("UNPACKED", str(place.unpacked)) for step in source.by_hand]
+    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(told, 1))
     return (
         f"{source.card.title} is not there yet: {reason}\n"
         f"page: {source.card.link} (access: {source.card.access})\n"

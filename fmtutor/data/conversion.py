@@ -1,17 +1,14 @@
 """A public dataset into the common layout: nnU-Net v2's raw folder with an ``annotated`` list.
 
 Label ids become 1, 2, 3, ... under canonical structure names, labels that both sides share are
-split, and each annotated class is a region under the card's protocol. Images keep their voxels: a
-``.nii.gz`` is linked (or copied to another disk), so do not edit it in place. Each file appears by
-rename, the label map last; a conversion that was interrupted goes on, and ``dataset.json`` comes
-at the end. A scan that cannot be read is reported and left out; the others are converted.
+split, and each annotated class is a region under the card's protocol; images keep their voxels
+(`fmtutor.data.published_images`). Each file appears by rename, the label map last: a conversion
+that was interrupted goes on, and ``dataset.json`` comes at the end. A scan that cannot be read is
+reported and left out; the others are converted.
 """
 
 import errno
-import gzip
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +21,7 @@ from fmtutor.data.cases import Case
 from fmtutor.data.fetching import SourceUnavailableError, require_room
 from fmtutor.data.nifti import write_nifti
 from fmtutor.data.nnunet_export import dataset_plan
+from fmtutor.data.published_images import bytes_of, is_linked, write_image
 from fmtutor.data.regions import Region
 from fmtutor.data.scans import Scan
 from fmtutor.data.sides import body_middle, split_sides
@@ -35,6 +33,8 @@ RECORD = "conversion.json"
 LABELS_MB = 2
 """Room that is asked for per label map, in MB; they are compressed."""
 _DISK = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
+# What readers of NIfTI, DICOM and PNG raise on damaged files.
+_UNREADABLE = (ValueError, OSError, EOFError, AttributeError, LookupError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +92,11 @@ def convert(source: Source, scans: Iterable[Scan], raw: Path) -> Iterator[Outcom
         if scan.name in source.leave_out:
             reason = source.leave_out[scan.name]
             yield Outcome(scan=scan.name, dataset="", status="left out", reason=reason)
-    for target in targets(source, found, raw):
+    for target in _targets(source, found, raw):
         yield from _convert_into(source, target)
 
 
-def targets(source: Source, scans: Sequence[Scan], raw: Path) -> list[_Target]:
+def _targets(source: Source, scans: Sequence[Scan], raw: Path) -> list[_Target]:
     """Return the folders that scans go to; more than one where scans annotate differently."""
     kept = [scan for scan in scans if scan.name not in source.leave_out]
     groups: dict[frozenset[str] | None, list[Scan]] = {}
@@ -123,7 +123,7 @@ def targets(source: Source, scans: Sequence[Scan], raw: Path) -> list[_Target]:
 def _convert_into(source: Source, target: _Target) -> Iterator[Outcome]:
     _begin(source, target)
     todo = [scan for scan in target.scans if not target.has(scan)]
-    need = sum(_bytes_of(scan.image) for scan in todo if not _links(scan.image, target.folder))
+    need = sum(bytes_of(scan.image) for scan in todo if not is_linked(scan.image, target.folder))
     require_room(target.folder, need + len(todo) * LABELS_MB * 10**6, "the converted dataset")
     outcomes = []
     for scan in target.scans:
@@ -139,9 +139,9 @@ def _outcome(source: Source, target: _Target, scan: Scan) -> Outcome:
     try:
         case = scan.read()
         labels = _written_labels(source, target, case)
-        _write_image(scan, case, target.image(scan))
+        write_image(scan.image, case, target.image(scan))
         write_nifti(labels, case, target.labels(scan))
-    except (ValueError, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         if getattr(error, "errno", None) in _DISK:
             raise SourceUnavailableError(
                 f"{scan.name} could not be written to {target.folder} ({error}); free space there "
@@ -168,48 +168,6 @@ def _written_labels(source: Source, target: _Target, case: Case) -> np.ndarray:
     if not pairs:
         return mapped
     return split_sides(mapped, pairs, middle=body_middle(case.image), grid=case.grid)
-
-
-def _write_image(scan: Scan, case: Case, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if scan.image.name.endswith(".nii.gz"):
-        _link_or_copy(scan.image, path)
-    elif scan.image.name.endswith(".nii"):
-        with (
-            atomic_path(path) as part,
-            scan.image.open("rb") as raw,
-            gzip.open(part, "wb", 4) as out,
-        ):
-            shutil.copyfileobj(raw, out)
-    else:  # a DICOM series, whose values are whole numbers as a rule
-        whole = np.array_equal(case.image, np.round(case.image))
-        write_nifti(case.image.astype(np.int32) if whole else case.image, case, path)
-
-
-def _link_or_copy(image: Path, path: Path) -> None:
-    if _links(image, path.parent):
-        part = path.with_name(f".{path.name}.part")
-        part.unlink(missing_ok=True)
-        try:
-            os.link(image, part)
-        except OSError:  # a file system without links
-            shutil.copyfile(image, part)
-        os.replace(part, path)
-        return
-    with atomic_path(path) as part:
-        shutil.copyfile(image, part)
-
-
-def _links(image: Path, folder: Path) -> bool:
-    """Return whether an image is linked rather than written."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    return image.name.endswith(".nii.gz") and image.stat().st_dev == there.stat().st_dev
-
-
-def _bytes_of(image: Path) -> int:
-    return (
-        sum(p.stat().st_size for p in image.iterdir()) if image.is_dir() else image.stat().st_size
-    )
 
 
 def _begin(source: Source, target: _Target) -> None:

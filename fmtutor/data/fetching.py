@@ -6,16 +6,17 @@ changed since (its ETag, date or length).
 
 *Trust*: a file is compared with its published checksum. Where none is known, the first download is
 trusted: what the archive format itself checks (zip and gzip carry CRC-32) is read through, and the
-file's sha256 is kept in ``fetched.json``, so that a later change is seen. That guards against a
-broken transfer, not against a server that gives another file the first time.
+file's sha256 is kept in the ledger ``fetched.json``, so that a later change is seen. That guards
+against a broken transfer, not against a server that gives another file the first time.
 """
 
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from email.message import Message
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -23,32 +24,19 @@ from urllib.error import HTTPError
 from filelock import FileLock, Timeout
 
 from fmtutor.core.files import read_json, write_json
-from fmtutor.data.downloads import ATTEMPTS, CHUNK, DownloadError, Opener, download, redacted
+from fmtutor.data import downloads
+from fmtutor.data.downloads import ATTEMPTS, DownloadError, Opener, download, redacted
 from fmtutor.data.package_index import PipMissingError, read_pip_settings
+from fmtutor.data.receipts import Receipt, digests_of, ledger, receipt_of, record
 from fmtutor.data.sources import Remote
 from fmtutor.data.unpacking import check_whole
 
-LEDGER = "fetched.json"
-"""In the folder of downloads: what each file was when it was fetched."""
 RESERVE = 64 * 2**20
 """Bytes that stay free beside a download: its ledger, and whatever else the disk is used for."""
 
 
 class SourceUnavailableError(RuntimeError):
     """A file of a source cannot be had; the message says the rule, the value and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What a fetched file is."""
-
-    url: str
-    size: int
-    sha256: str
-    trust: str
-    """"published checksum md5:...", or "first use"."""
-    changed_ns: int
-    """When it was last written; while time and size stand, the hash is not computed anew."""
 
 
 def fetch(remote: Remote, folder: Path, opener: Opener) -> Receipt:
@@ -81,7 +69,7 @@ def fetch(remote: Remote, folder: Path, opener: Opener) -> Receipt:
         receipt = _verified(remote, part, target)
         os.replace(part, target)
         _state_of(target).unlink(missing_ok=True)
-        _record(folder, remote.name, receipt)
+        record(folder, remote.name, receipt)
         return receipt
 
 
@@ -103,12 +91,6 @@ def default_opener() -> Opener:
     return Opener(cert=settings.cert, client_cert=settings.client_cert, proxy=settings.proxy)
 
 
-def ledger(folder: Path) -> Mapping[str, Receipt]:
-    """Return the receipts of a folder of downloads by file name; empty where it has none."""
-    path = folder / LEDGER
-    return {k: Receipt(**row) for k, row in read_json(path).items()} if path.is_file() else {}
-
-
 def require_room(folder: Path, need: int, what: str) -> None:
     """Raise SourceUnavailableError unless the disk of a folder has room for ``need`` bytes more.
 
@@ -125,13 +107,7 @@ def require_room(folder: Path, need: int, what: str) -> None:
 
 def _probe(remote: Remote, opener: Opener) -> tuple[int, dict[str, Any]]:
     """Ask the server for the file's size and version, without fetching it."""
-    try:
-        with opener.open(remote.url, {"Range": "bytes=0-0"}) as response:
-            headers, partial = response.headers, response.status == 206
-    except HTTPError as error:
-        raise _unavailable(remote, f"the server answers HTTP {error.code}") from error
-    except OSError as error:
-        raise _unavailable(remote, redacted(str(error)) or type(error).__name__) from error
+    headers, partial = _headers(remote, opener)
     total = headers.get("Content-Range", "").rpartition("/")[2] if partial else ""
     total = total if partial else headers.get("Content-Length", "")
     size = int(total) if total.isdigit() else remote.size
@@ -143,6 +119,23 @@ def _probe(remote: Remote, opener: Opener) -> tuple[int, dict[str, Any]]:
         )
     version = headers.get("ETag") or headers.get("Last-Modified") or ""
     return size, {"url": remote.url, "size": size, "version": version}
+
+
+def _headers(remote: Remote, opener: Opener) -> tuple[Message, bool]:
+    """Return what the server says of the file, and whether it gives parts of it."""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(downloads.PAUSE_S * 2 ** (attempt - 1))
+        try:
+            with opener.open(remote.url, {"Range": "bytes=0-0"}) as response:
+                return response.headers, response.status == 206
+        except HTTPError as error:
+            reason = f"the server answers HTTP {error.code}"
+            if error.code < 500 and error.code != 429:
+                break
+        except (OSError, HTTPException) as error:
+            reason = redacted(str(error)) or type(error).__name__
+    raise _unavailable(remote, reason)
 
 
 def _resumable(target: Path, state: dict[str, Any]) -> Path:
@@ -180,7 +173,7 @@ def _fill(remote: Remote, part: Path, size: int, opener: Opener) -> None:
 
 def _verified(remote: Remote, part: Path, target: Path) -> Receipt:
     """Return the receipt of a whole download; a wrong one is deleted."""
-    digests = _digests(part)
+    digests = digests_of(part)
     kind, _, wanted = remote.checksum.partition(":")
     if kind and digests[kind] != wanted:
         _drop(target)
@@ -199,15 +192,15 @@ def _verified(remote: Remote, part: Path, target: Path) -> Receipt:
             raise _unavailable(
                 remote, f"no checksum is known, and the file is damaged ({error})"
             ) from error
-    return _receipt(remote, part, digests["sha256"])
+    return receipt_of(remote, part, digests["sha256"])
 
 
 def _kept(remote: Remote, target: Path, folder: Path) -> Receipt:
     """Return the receipt of a file that is there, after comparing the two."""
     known, stat = ledger(folder).get(remote.name), target.stat()
-    if known and (known.size, known.changed_ns) == (stat.st_size, stat.st_mtime_ns):
-        return known
-    digests = _digests(target)
+    if known == receipt_of(remote, target, known.sha256 if known else ""):
+        return known  # not touched since, and trusted on the same word
+    digests = digests_of(target)
     kind, _, wanted = remote.checksum.partition(":")
     expected = f"{kind} {wanted}" if kind else f"sha256 {known.sha256}" if known else ""
     found = f"{kind} {digests[kind]}" if kind else f"sha256 {digests['sha256']}"
@@ -223,40 +216,14 @@ def _kept(remote: Remote, target: Path, folder: Path) -> Receipt:
             raise SourceUnavailableError(
                 f"{target} must be a whole file, got a damaged one ({error}); copy it again."
             ) from error
-    receipt = _receipt(remote, target, digests["sha256"])
-    _record(folder, remote.name, receipt)
+    receipt = receipt_of(remote, target, digests["sha256"])
+    record(folder, remote.name, receipt)
     return receipt
-
-
-def _receipt(remote: Remote, path: Path, sha256: str) -> Receipt:
-    stat = path.stat()
-    return Receipt(
-        url=redacted(remote.url),
-        size=stat.st_size,
-        sha256=sha256,
-        trust=f"published checksum {remote.checksum}" if remote.checksum else "first use",
-        changed_ns=stat.st_mtime_ns,
-    )
 
 
 def _drop(target: Path) -> None:
     part_of(target).unlink(missing_ok=True)
     _state_of(target).unlink(missing_ok=True)
-
-
-def _digests(path: Path) -> dict[str, str]:
-    """Return sha256 and md5 of a file in one reading."""
-    both = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
-    with path.open("rb") as file:
-        while chunk := file.read(16 * CHUNK):
-            for digest in both.values():
-                digest.update(chunk)
-    return {kind: digest.hexdigest() for kind, digest in both.items()}
-
-
-def _record(folder: Path, name: str, receipt: Receipt) -> None:
-    rows = {key: asdict(row) for key, row in ledger(folder).items()}
-    write_json(folder / LEDGER, rows | {name: asdict(receipt)})
 
 
 def _bytes_of(part: Path) -> int:

@@ -25,8 +25,10 @@ def splits_of(source_name: str, scans: Iterable[Scan]) -> dict[str, Any]:
         scans: The converted ones.
 
     Returns:
-        ``parts``: the makers' split by part; ``patients``: scans of those that have several;
-        ``few_shot`` (for two sources): what `few_shot_lists` returns.
+        ``parts``: the makers' split by part; ``splits_final``: where they keep scans apart, the
+        same as nnU-Net's file of that name, without the test scans if there are others to
+        validate on; ``patients``: scans of those that have several; ``few_shot`` (for two
+        sources): what `few_shot_lists` returns.
     """
     parts: dict[str, list[str]] = {}
     patients: dict[str, list[str]] = {}
@@ -35,6 +37,8 @@ def splits_of(source_name: str, scans: Iterable[Scan]) -> dict[str, Any]:
         if scan.patient:
             patients.setdefault(scan.patient, []).append(scan.name)
     found: dict[str, Any] = {"parts": parts}
+    if validated := parts.get("val") or parts.get("test"):
+        found["splits_final"] = [{"train": parts.get("train", []), "val": validated}]
     if patients:
         found["patients"] = patients
     if source_name in FEW_SHOT:

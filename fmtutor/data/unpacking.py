@@ -75,17 +75,25 @@ def unpacked_size(path: Path) -> int:
         raise ValueError(f"{path.name} is cut off or damaged: {error}") from error
 
 
-def unpack(path: Path, folder: Path, *, nested: bool = False) -> None:
+def unpack(
+    path: Path,
+    folder: Path,
+    *,
+    nested: bool = False,
+    progress: Callable[[int], object] = lambda _: None,
+) -> None:
     """Unpack an archive into a new folder, or leave nothing.
 
     Args:
         path: One of `SUFFIXES`.
         folder: Where to; it must not exist.
         nested: Whether archives in the archive are unpacked too, each into the folder it lies in.
+        progress: Is told the bytes of each piece that is written.
 
     Raises:
         FileExistsError: The folder exists.
-        ValueError: The archive is damaged, or a name leads out of the folder.
+        ValueError: The archive is damaged, locked or packed in a way that Python cannot read, or
+            a name leads out of the folder.
         OSError: The disk is full or cannot be written.
     """
     if folder.exists():
@@ -94,16 +102,16 @@ def unpack(path: Path, folder: Path, *, nested: bool = False) -> None:
     shutil.rmtree(part, ignore_errors=True)  # what a killed process left
     part.mkdir(parents=True)
     try:
-        _write(path, part)
+        _write(path, part, progress)
         for inner in sorted(part.rglob("*.zip")) if nested else ():
-            _write(inner, inner.parent)
+            _write(inner, inner.parent, progress)
             inner.unlink()
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(path: Path, folder: Path) -> None:
+def _write(path: Path, folder: Path, progress: Callable[[int], object]) -> None:
     with _members(path, path.name.lower()) as members:
         for member in members:
             target = folder / member.path
@@ -112,6 +120,7 @@ def _write(path: Path, folder: Path) -> None:
                 stream = member.open()
                 while chunk := stream.read(CHUNK):
                     file.write(chunk)
+                    progress(len(chunk))
 
 
 @contextmanager
@@ -121,6 +130,11 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path.name} is cut off or damaged: {error}") from error
+    except RuntimeError as error:  # a password; a method of packing that zipfile does not know
+        raise ValueError(
+            f"Python must be able to unpack an archive, {path.name} it cannot ({error}); unpack it "
+            "by another program into a folder of its name without the ending."
+        ) from error
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib
+import shutil
 import sys
+from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +34,7 @@ OPENER = Opener(timeout_s=0.2)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.setattr(downloads, "PAUSE_S", 0.001)
-    monkeypatch.setattr(downloads, "CHUNK", 4096)
+    monkeypatch.setattr(downloads, "CHUNK", 512)
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
@@ -92,7 +94,7 @@ def test_each_source_that_one_can_get_has_a_table_a_script_and_a_look_alike():
 
 @pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {"ircadb"}))
 def test_a_source_comes_out_in_the_common_layout(tmp_path, name, capsys):
-    faults = [("cut", 3000), ("reset", 9000)]
+    faults = [("cut", 700), ("reset", 900)]
     with served(name, faults=faults) as (alike, of, server):
         place = script("steps").Place.of(of, tmp_path)
         put(alike.downloads, place.downloads)
@@ -136,11 +138,13 @@ def test_scans_that_annotate_other_structures_make_other_datasets(tmp_path, caps
     assert "published" in capsys.readouterr().out, "no checksum is published: said so"
 
 
-@pytest.fixture
-def unpacked_v1(tmp_path: Path) -> tuple[Source, Path]:
-    with served("totalsegmentator_v1") as (_, of, _server):
-        assert run_script("totalsegmentator_v1", of, tmp_path) == 0
-    return of, tmp_path
+@pytest.fixture(scope="module")
+def unpacked_v1(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, Path]:
+    data = tmp_path_factory.mktemp("v1")
+    with pytest.MonkeyPatch.context() as patch, served("totalsegmentator_v1") as (_, of, _server):
+        patch.syspath_prepend(str(SCRIPTS))
+        assert run_script("totalsegmentator_v1", of, data) == 0
+    return of, data
 
 
 def test_the_conversion_agrees_with_the_reader_of_totalsegmentator_v1(unpacked_v1):
@@ -202,6 +206,62 @@ def test_a_damaged_scan_fails_alone_and_is_tried_again(tmp_path, capsys):
         assert run_script("btcv", of, tmp_path) == 0
     assert "1 written, 1 kept" in capsys.readouterr().out
     assert converted(of, tmp_path).names == ("BTCV_0001", "BTCV_0040")
+
+
+@pytest.mark.parametrize(
+    ("faults", "told"),
+    [
+        ([("cut", 1024), *[("cut", 0)] * 9], "bytes must come, got 1024"),
+        ([("reset", 1024), *[("reset", 0)] * 9], "bytes must come, got 1024"),
+        ([("stall", 1024), *[("cut", 0)] * 9], "bytes must come, got 1024"),
+    ],
+    ids=["truncated", "reset", "stalled"],
+)
+def test_a_script_whose_download_breaks_says_so_and_goes_on_later(tmp_path, faults, told, capsys):
+    with served("flare22", faults=faults) as (_, of, server):
+        assert run_script("flare22", of, tmp_path) == 1
+        assert told in capsys.readouterr().err
+        assert [path for path in tmp_path.rglob("[!.]*") if path.is_file()] == []
+        server.faults.clear()
+        assert run_script("flare22", of, tmp_path) == 0
+        assert server.downloads[-1][1].startswith("bytes="), "it went on"
+    assert len(converted(of, tmp_path)) == 2
+
+
+def test_a_script_that_gets_another_file_says_so_and_leaves_nothing(tmp_path, capsys):
+    with served("flare22") as (_, of, _server):
+        wrong = replace(of.files[0], checksum="sha256:" + "0" * 64)
+        assert run_script("flare22", replace(of, files=(wrong,)), tmp_path) == 1
+    assert f"sha256 must be {'0' * 64}" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {".lock"}
+
+
+@pytest.mark.parametrize("step", ["fetch", "unpack", "convert"])
+def test_a_script_without_room_says_how_much_is_missing(tmp_path, step, capsys, monkeypatch):
+    free = namedtuple("Usage", "total used free")(10**9, 10**9, 1000)
+    earlier = ("fetch", "unpack", "convert")[: ("fetch", "unpack", "convert").index(step)]
+    with served("flare22") as (_, of, _server):
+        assert run_script("flare22", of, tmp_path, steps=earlier) == 0
+        before = tree(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+        assert run_script("flare22", of, tmp_path, steps=(step,)) == 1
+        told = capsys.readouterr().err
+        assert "0.0 MB free; free " in told
+        assert "name a folder on another disk" in told
+        after = {k for k in tree(tmp_path) if not k.endswith("conversion.json")}
+        assert {name for name in after if (tmp_path / name).is_file()} <= set(before)
+        monkeypatch.undo()
+
+
+def test_one_dataset_that_fails_does_not_stop_the_others(tmp_path, capsys):
+    steps, msd = script("steps"), script("msd")
+    with served("msd_spleen") as (_, of, _server):
+        works = [replace(w, source=of) for w in msd.WORKS if w.source.name == of.name]
+        bad = replace(of, card=replace(of.card, name="bad"), store="bad", files=(), by_hand=("x",))
+        works.insert(0, replace(works[0], source=bad))
+        assert steps.run(works, steps.Options(data=tmp_path), opener=OPENER) == 1
+    assert "is not there yet" in capsys.readouterr().err
+    assert len(converted(of, tmp_path)) == 2
 
 
 @pytest.mark.parametrize("name", ["btcv", "word", "lits", "abdomenct_12organ", "pancreas_ct"])
