@@ -1,10 +1,12 @@
 """From a training folder of an interactive system to shipped weights with their card.
 
     python -m fmtutor.bench.interactive_ship runs/train/sam_med3d-quick-0 --name sam_med3d
+    python -m fmtutor.bench.interactive_ship --scores-only --name sam_med3d
 
 The card's scores are measured on what is stored, through the session that a person uses: real
 volumes and an unseen centre, seen and unseen structures, no label looked at. The general 2D network
-is shipped as ``sam_base``, the others under their system's name.
+is shipped as ``sam_base``, the others under their system's name. Where the session's rules have
+changed and the weights have not, the scores alone are measured again.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from fmtutor.data.sample_table import check_sources, source_sha256s
 from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import history_frame
 from fmtutor.engine.interaction import Protocol
-from fmtutor.hub.models import weights_folder
+from fmtutor.hub.models import load_shipped, shipped, weights_folder
 from fmtutor.paradigms import config_of
 
 CENTRE = Protocol(simulator="centre")
@@ -99,6 +101,21 @@ def ship(folder: Path, name: str, *, made_by: str | None = None, **changes: Any)
     return path.with_suffix(".json")
 
 
+def score_again(name: str) -> Path:
+    """Measure the scores of a shipped model's card again; its weights and all else stay.
+
+    Args:
+        name: Of the shipped model.
+
+    Returns:
+        The path of the card.
+    """
+    model, _, card = load_shipped(name)
+    path = shipped()[name].with_suffix(".json")
+    write_json(path, {**card, "scores": card_scores(model), "scored_on": machine()})
+    return path
+
+
 def sources_of(recipe: dict[str, Any]) -> dict[str, list[str]]:
     """Return the digests of what a recipe learns from; test-only volumes are never among them."""
     if recipe["system"] in EVERYDAY:
@@ -156,11 +173,17 @@ def slice_card_row(model: nn.Module, question: Any) -> dict[str, Any]:
 def main() -> None:
     """Parse the command line and ship."""
     parser = argparse.ArgumentParser(description="Store a trained interactive model with its card.")
-    parser.add_argument("folder", type=Path, help="what `fmtutor train` wrote")
+    parser.add_argument("folder", type=Path, nargs="?", help="what `fmtutor train` wrote")
     parser.add_argument("--name", required=True, help="name of the shipped model")
     parser.add_argument("--made-by", help="the command that trained it, for the card")
+    parser.add_argument("--scores-only", action="store_true", help="of a model already shipped")
     options = parser.parse_args()
-    path = ship(options.folder, options.name, made_by=options.made_by)
+    if options.scores_only == (options.folder is not None):
+        parser.error("give a folder to ship, or --scores-only to score what is shipped; not both.")
+    if options.scores_only:
+        path = score_again(options.name)
+    else:
+        path = ship(options.folder, options.name, made_by=options.made_by)
     for row in json.loads(path.read_text())["scores"]["rows"]:
         print(row["volume"], row["structure"], *(row[k] for k in row if k.startswith("dice")))
     print(path)

@@ -6,7 +6,8 @@ prompts alone, except for one that says so:
 
 - "whole": the volume, made coarser until it fits; proportions stay.
 - "first_click": the working spacing around the first click or box.
-- "auto_zoom": the same, zoomed out while the answer touches the border (nnInteractive's idea).
+- "auto_zoom": the same, and zoomed out while the answer touches the border, for what lies beyond
+  (nnInteractive's idea).
 - "oracle": centred on the label, as SAM-Med3D was evaluated; for comparisons only.
 
 A region is parallel to the case's voxel axes, so oblique volumes need nothing of their own.

@@ -28,9 +28,13 @@ from fmtutor.engine.session_state import Asked, previous_mask, prompts_on
 
 BOX_SHARE = 0.8
 """A box may fill this share of a region; a larger one zooms out."""
+AGREE = 0.7
+"""Dice that a coarser answer must reach with the finer one, where both look, to be taken: below
+it, larger voxels have made another answer of it, not a wider one."""
 OVERLAP = 0.25
 """Share of a region by which refining tiles overlap."""
 
+BORDER = "reaches the border of what is seen, and a wider look disagrees: click beyond it"
 Painting = tuple[Box, Bool[np.ndarray, "x y z"]]
 EmbedText = Callable[[str], Tensor]
 
@@ -52,8 +56,10 @@ class VolumeAsker:
 
     A prompt is asked in the region of the newest answer that holds it, else in an earlier one,
     else in a new one around the prompt. The newest answer replaces the mask in its region; outside
-    of it the mask stays. A box too large for a region zooms out until it fits; with "auto_zoom"
-    so does an answer that touches the border, by 1.5 a time and up to 4.
+    of it the mask stays. A box too large for a region zooms out until it fits. With "auto_zoom" an
+    answer that touches the border is asked again in wider, coarser regions, by 1.5 a time and up to
+    4: that fills in what lies beyond, if the two agree; inside, the finer answer stays, and the
+    next prompt is asked at the finer voxels again.
     """
 
     def __init__(
@@ -69,14 +75,32 @@ class VolumeAsker:
         """Answer all prompts of a structure, looking where the newest one is."""
         region = self._region(asked, focus, structure)
         logits, after = self._decoded(asked, region)
-        while self._reaches_out(logits, region) and (wider := self._wider(region)) is not None:
+        near, notes = self._painting(logits, region), [self.note]
+        if self._edge_mm(region) > self.looking.spacing_mm * 1.05:
+            notes.append(self._seen("seen", region))
+        paintings: tuple[Painting, ...] = (near,)
+        if self._reaches_out(logits, region) and self._wider(region) is not None:
+            wide, far = self._further(asked, region)
+            agrees = agreement(near, far) >= AGREE
+            paintings = (far, near) if agrees else paintings
+            notes.append(self._seen("beyond the border seen", wide) if agrees else BORDER)
+        return Outcome(asked=after, paintings=paintings, note="; ".join(filter(None, notes)))
+
+    def _further(self, asked: Asked, region: Region) -> tuple[Region, Painting]:
+        """Ask in wider regions until the answer does not touch the border; return the last one."""
+        reaches = True
+        while reaches and (wider := self._wider(region)) is not None:
             region = wider
-            logits, after = self._decoded(asked, region)
-        notes, fine = [self.note], self.looking.spacing_mm
-        if (coarse := region.step[0] * self._frame[1][0]) > fine * 1.05:
-            notes.append(f"seen at {coarse:.1f} mm, refine for {fine:.1f} mm")
-        note = "; ".join(filter(None, notes))
-        return Outcome(asked=after, paintings=(self._painting(logits, region),), note=note)
+            logits, _ = self._decoded(asked, region)
+            reaches = self._reaches_out(logits, region)
+        return region, self._painting(logits, region)
+
+    def _edge_mm(self, region: Region) -> float:
+        return region.step[0] * self._frame[1][0]
+
+    def _seen(self, what: str, region: Region) -> str:
+        fine = self.looking.spacing_mm
+        return f"{what} at {self._edge_mm(region):.1f} mm, refine for {fine:.1f} mm"
 
     def refine(self, asked: Asked) -> Outcome:
         """Ask again at the working spacing, in overlapping tiles where the mask is.
@@ -146,7 +170,7 @@ class VolumeAsker:
 
     def _wider(self, region: Region) -> Region | None:
         """Return the next larger region about the same centre, None at the limit."""
-        zoom = region.step[0] * self._frame[1][0] / self.looking.spacing_mm
+        zoom = self._edge_mm(region) / self.looking.spacing_mm
         if zoom > ZOOM_LIMIT - 0.05:
             return None
         centre = region.to_case((np.array(region.shape) - 1) / 2)
@@ -167,3 +191,18 @@ class VolumeAsker:
             if mask[tile.box(self._frame[0])].any():
                 tiles.append(tile)
         return list(dict.fromkeys(tiles))
+
+
+def agreement(near: tuple[Box, np.ndarray], far: tuple[Box, np.ndarray]) -> float:
+    """Return the Dice of two paintings in the box of the first; 0 where both are empty there."""
+    (box, mask), (around_it, wide) = near, far
+    shift = [n.start - f.start for n, f in zip(box, around_it, strict=True)]
+    spans = [
+        slice(max(0, s), max(0, min(n.stop, f.stop) - f.start))
+        for s, n, f in zip(shift, box, around_it, strict=True)
+    ]
+    seen = np.zeros_like(mask)
+    part = wide[tuple(spans)]
+    first = [max(0, -s) for s in shift]
+    seen[tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))] = part
+    return 2 * int((mask & seen).sum()) / max(1, int(mask.sum()) + int(seen.sum()))

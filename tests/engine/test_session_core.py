@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fmtutor.data.cases import Case
+from fmtutor.engine import volume_asker
 from fmtutor.engine.regions_of_interest import label_centre
 from fmtutor.engine.session import Session
 from tests.engine.promptable_network import EYE, NearAndAlike, ball_case
@@ -167,8 +168,10 @@ def test_auto_zoom_widens_until_the_answer_fits(network):
     assert narrow.mask().sum() < 0.6 * _truth(case).sum()
     zoomed = Session(wide, case, roi="auto_zoom", spacing_mm=3.0)
     step = zoomed.click((30, 30, 30))
-    assert "refine" in step.message
+    assert "beyond the border seen at 6.8 mm, refine" in step.message
     assert zoomed.mask().sum() > 0.85 * _truth(case).sum()
+    near = narrow.mask()
+    assert (zoomed.mask() & near).sum() == near.sum()  # finer voxels stay where both look
     embedded = len(wide.embedded)
     zoomed.click((31, 30, 30))
     assert len(wide.embedded) == embedded
@@ -177,6 +180,26 @@ def test_auto_zoom_widens_until_the_answer_fits(network):
     assert (zoomed.mask() != before).any()
     zoomed.undo()
     assert np.array_equal(zoomed.mask(), before)
+
+
+def test_a_wider_look_that_disagrees_is_not_taken(network, monkeypatch):
+    case = ball_case((60, 60, 60), ball=(30, 30, 30), radius=13.0)
+    near = Session(NearAndAlike(reach=14.0), case, roi="first_click", spacing_mm=3.0)
+    near.click((30, 30, 30))
+    monkeypatch.setattr(volume_asker, "AGREE", 1.01)
+    zoomed = Session(NearAndAlike(reach=14.0), case, roi="auto_zoom", spacing_mm=3.0)
+    step = zoomed.click((30, 30, 30))
+    assert np.array_equal(zoomed.mask(), near.mask())
+    assert volume_asker.BORDER in step.message
+
+
+def test_agreement_is_the_dice_in_the_box_of_the_finer_painting():
+    near = (slice(2, 4), slice(0, 2), slice(0, 2)), np.ones((2, 2, 2), bool)
+    far = (slice(3, 8), slice(0, 2), slice(0, 2)), np.ones((5, 2, 2), bool)
+    assert volume_asker.agreement(near, near) == 1
+    assert volume_asker.agreement(near, far) == pytest.approx(2 * 4 / (8 + 4))
+    away = (slice(6, 8), slice(0, 2), slice(0, 2)), np.ones((2, 2, 2), bool)
+    assert volume_asker.agreement(near, away) == 0
 
 
 def test_a_box_larger_than_the_region_zooms_out(session, network):
