@@ -35,8 +35,8 @@ class Options:
 
     which: tyro.conf.Positional[tuple[str, ...]] = ()
     """Which of the script's datasets; none named means all of them."""
-    data: Path = Path("data")
-    """Folder for downloads and what they unpack to."""
+    data: Path
+    """Folder for downloads and what they unpack to; on a disk with room for several copies."""
     out: Path | None = None
     """nnU-Net's raw folder; without it, nnUNet_raw in the folder of the data."""
     steps: tuple[Step, ...] = ("fetch", "unpack", "convert")
