@@ -18,11 +18,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_BOOK := $(VENV)/.installed-book
 NOTEBOOKS := $(shell find notebooks -name '*.ipynb' -not -path '*/.*' 2>/dev/null | sort)
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-notebooks lab notebooks bench samples lint pins clean
+.PHONY: help run test test-all test-notebooks lab notebooks book bench samples lint pins clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -55,6 +56,9 @@ lab: $(INSTALLED) samples ## Open JupyterLab
 
 notebooks: $(INSTALLED) samples ## Execute the committed notebooks in place (quick profile)
 	$(BIN)/fmtutor run --in-place
+
+book: $(INSTALLED_BOOK) ## Render notebooks, tables and the package as a site in build/book/site
+	$(ONE_THREAD) $(BIN)/python -m book.build
 
 bench: $(INSTALLED) samples ## Run every benchmark in its short form
 	@failed=""; for script in benchmarks/*/run.py; do \
@@ -94,4 +98,8 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt $(INSTALLED)
 	@$(PIP) install -qq -c constraints.txt $(PIP_ARGS) -e ".[dev]"
+	@touch $@
+
+$(INSTALLED_BOOK): pyproject.toml constraints.txt $(INSTALLED)
+	@$(PIP) install -qq -c constraints.txt $(PIP_ARGS) -e ".[book]"
 	@touch $@

@@ -54,13 +54,18 @@ def test_an_environment_holds_every_dependency_of_the_package(environment):
     assert missing == set()
 
 
-@pytest.mark.parametrize("part", ["package", "development"])
+@pytest.mark.parametrize("part", ["package", "dev", "book", "scale"])
 def test_the_tested_versions_satisfy_pyproject(part):
-    texts = PROJECT["dependencies" if part == "package" else "optional-dependencies"]
-    texts = texts if part == "package" else texts["dev"]
-    tested = pins() | pins("development")
+    extras = PROJECT["optional-dependencies"]
+    texts = PROJECT["dependencies"] if part == "package" else extras[part]
+    tested = pins() | pins("development") | pins("book")
     wrong = [t for t in texts if tested.get(_name(t), "none") not in Requirement(t).specifier]
     assert wrong == []
+
+
+def test_no_package_is_pinned_twice():
+    parts = [set(pins(part)) for part in ("package", "development", "book")]
+    assert len(set().union(*parts)) == sum(map(len, parts))
 
 
 def test_what_is_installed_is_what_is_pinned():

@@ -18,7 +18,10 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PROSE = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
 CODE = re.findall(r"`([^`\n]+)`", PROSE)
-MADE_BY_RUNNING = {".venv", ".venv/bin/", "runs/", "runs/train/", "results.json", "dataset.json"}
+MADE_BY_RUNNING = {
+    ".venv", ".venv/bin/", "runs/", "runs/train/", "runs/index.html", "results.json",
+    "dataset.json", "build/book/site/index.html",
+}  # fmt: skip
 PICTURE_BYTES = 300_000
 
 

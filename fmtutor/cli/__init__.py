@@ -35,7 +35,15 @@ COMMANDS: dict[str, Callable[..., "Command"]] = {
 
 DESCRIPTION = """Foundation models for medical image segmentation, taught and explored.
 
-Start with `fmtutor doctor`. Each command explains itself: `fmtutor run --help`.
+For example:
+  fmtutor doctor                                 what is here, and what to do first
+  fmtutor predict SERIES organs.nii.gz           segment a CT with the shipped model
+  fmtutor run notebooks/02_partial_labels.ipynb  execute a notebook, with a report
+  fmtutor run NB.ipynb -p seed=0..4 --workers 2  every seed, two at one time
+  fmtutor train multitalent --steps 200          train a system; resumes after a stop
+
+Each command explains itself: `fmtutor run --help`. Ctrl-C keeps what is finished.
+Tab completion in bash: eval "$(fmtutor --tyro-print-completion bash)" (or zsh, fish).
 Add --debug anywhere (or set FMTUTOR_DEBUG=1) to see the traceback of an error."""
 
 USER_ERROR = 2

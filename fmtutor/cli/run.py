@@ -20,14 +20,7 @@ CELL_LIMIT_S = {"quick": 600.0, "gpu": 6 * 3600.0, "paper": 0.0}
 class Run:
     """Execute notebooks; one that fails is reported and the rest run.
 
-    A run whose notebook, parameters and package have not changed is not repeated, and a batch that
-    was stopped goes on where it was. Examples:
-
-    fmtutor run notebooks/02_partial_labels.ipynb
-
-    fmtutor run 02.ipynb -p seed=0..4 -p backbone=unet,swin --workers 4
-
-    fmtutor run --profile gpu --scheduler slurm --workers 8
+    What has not changed is not run again, and a batch that was stopped goes on where it was.
     """
 
     notebooks: tyro.conf.Positional[tuple[Path, ...]] = ()
@@ -40,7 +33,7 @@ class Run:
         tyro.conf.arg(name="parameter", aliases=["-p"], metavar="NAME=VALUE"),
     ] = ()
     """Set a name of the notebooks' cell tagged `parameters`: seed=1, or several values, seed=0..4
-    or backbone=unet,swin; given more than once, every combination runs."""
+    or backbone=unet,swin; with more than one name, every combination runs."""
     workers: int = 0
     """Notebooks at one time, on Dask workers; 0 is one after the other, in this process."""
     scheduler: str | None = None
