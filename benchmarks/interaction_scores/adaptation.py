@@ -1,9 +1,8 @@
 """What is a general 2D SAM worth to medicine? Each adapted system from it, and from scratch.
 
-    python benchmarks/interaction_scores/adaptation.py                      # all, some hours
-    python benchmarks/interaction_scores/adaptation.py --short              # a taste, not kept
-    python benchmarks/interaction_scores/adaptation.py --steps 40 \\
-        --systems adapter_3dsam medsam sam_med2d samed ma_sam
+    python benchmarks/interaction_scores/adaptation.py --steps 40   # the committed file: an hour
+    python benchmarks/interaction_scores/adaptation.py              # longer trainings, some hours
+    python benchmarks/interaction_scores/adaptation.py --short      # a taste, not kept
 
 Equal steps for all, one row for each system, start, seed, structure and prompt
 (`fmtutor.bench.interactive_adaptation`). Rows are written after each training; systems and seeds

@@ -124,7 +124,9 @@ class Measured:
     """"appears", "reversed" or "unclear"."""
 
 
-def measure(frame: pd.DataFrame, finding: Finding, *, kind: str, shots: int) -> Measured | None:
+def measure(
+    frame: pd.DataFrame, finding: Finding, *, kind: str, shots: int, where: str = "test"
+) -> Measured | None:
     """Measure a finding, or return None where the cells for it are not there.
 
     Only structures, cases and seeds that both groups have are compared.
@@ -135,8 +137,9 @@ def measure(frame: pd.DataFrame, finding: Finding, *, kind: str, shots: int) -> 
         finding: What is claimed.
         kind: Backbone.
         shots: Size of the support.
+        where: "test", or "real" for the real volumes.
     """
-    chosen = (frame["table"] == finding.table) & (frame["where"] == "test")
+    chosen = (frame["table"] == finding.table) & (frame["where"] == where)
     part = frame[chosen & (frame["kind"] == kind) & (frame["shots"] == shots)]
     unit = ["seed", "structure", "case"]
     groups = [part[choose(part)].groupby(unit)["dice"].mean()
