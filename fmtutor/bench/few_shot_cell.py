@@ -104,7 +104,7 @@ def taught(
         batches = Patches(volumes, size=patch, batch=batch, seed=seed)
     schedule = Schedule(
         shots=cell.shots, steps=setting.steps[cell.spec.scope],
-        lr_scale=setting.lr_scale[cell.spec.scope],
+        lr_scale=setting.lr_scale[cell.spec.scope], head_lr_scale=setting.lr_scale["head"],
         precision=setting.precision,  # type: ignore[arg-type]
     )  # fmt: skip
     records = train(net, cell.spec, batches, schedule, seed=cell.seed, from_features=keeps)

@@ -107,7 +107,8 @@ class Setting:
     steps: dict[str, int]
     """Most optimiser steps, by scope; 0 takes the published 199 epochs."""
     lr_scale: dict[str, float]
-    """Factor on the published learning rates, by scope."""
+    """Factor on the published learning rates, by scope; a head with a rate of its own takes
+    that of heads."""
     per_volume: int
     """K, crops of a volume whose features are kept for black-box methods; 0 draws anew."""
     tests: int

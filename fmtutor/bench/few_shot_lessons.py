@@ -96,7 +96,11 @@ def teach(
         fixed = FixedPatches(support, size=size, batch=batch, seed=0, per_volume=k)
         batches = FeatureBatches(net, fixed, QUICK)
     schedule = Schedule(
-        shots=len(support), steps=steps, lr_scale=QUICK.lr_scale[spec.scope], stop=False
+        shots=len(support),
+        steps=steps,
+        lr_scale=QUICK.lr_scale[spec.scope],
+        head_lr_scale=QUICK.lr_scale["head"],
+        stop=False,
     )
     losses = [record.loss for record in train(net, spec, batches, schedule, from_features=kept)]
     return Lesson(net=net.cpu(), losses=losses, seconds=time.perf_counter() - began)

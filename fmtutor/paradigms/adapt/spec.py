@@ -49,10 +49,10 @@ class Spec:
 
     @property
     def scope(self) -> Scope:
-        """What is trained; published rates go by it, 1e-4 as soon as the decoder is."""
+        """What is trained, read off the published rate: 1e-4 as soon as a whole decoder is."""
         if self.how.black_box:
             return "head"
-        return "decoder" if self.decoder or self.how.family == "full" else "inside"
+        return "decoder" if learning_rate(self) == DECODER_LR else "inside"
 
 
 def adapted(
@@ -117,13 +117,16 @@ def learning_rate(spec: Spec) -> float:
     return DECODER_LR if spec.decoder else spec.how.lr
 
 
-def groups(net: FewShotNet, spec: Spec, *, scale: float = 1.0) -> list[dict[str, Any]]:
+def groups(
+    net: FewShotNet, spec: Spec, *, scale: float = 1.0, head_scale: float | None = None
+) -> list[dict[str, Any]]:
     """Return the optimiser's groups: one rate if faithful, a rate for the head if corrected.
 
     Args:
         net: A network of `adapted`.
         spec: Its spec.
         scale: Factor on all rates, for runs that are shorter than the published ones.
+        head_scale: The same for a head with a rate of its own; None takes ``scale``.
     """
     lr = learning_rate(spec) * scale
     head = [p for p in net.classifier.parameters() if p.requires_grad]
@@ -131,7 +134,8 @@ def groups(net: FewShotNet, spec: Spec, *, scale: float = 1.0) -> list[dict[str,
         p for name, p in net.named_parameters()
         if p.requires_grad and not name.startswith("classifier.")
     ]  # fmt: skip
-    head_lr = lr if spec.preset == "faithful" else HEAD_LR * scale
+    own = HEAD_LR * (scale if head_scale is None else head_scale)
+    head_lr = lr if spec.preset == "faithful" else own
     return [{"params": part, "lr": rate} for part, rate in ((head, head_lr), (inner, lr)) if part]
 
 

@@ -33,6 +33,8 @@ class Schedule:
     """Most steps; 0 takes the published 199 epochs."""
     lr_scale: float = 1.0
     """Factor on the published rates."""
+    head_lr_scale: float | None = None
+    """The same for a head with a rate of its own (preset corrected); None takes ``lr_scale``."""
     stop: bool = True
     """Stop when the training loss stands still."""
     precision: Precision = "auto"
@@ -80,7 +82,7 @@ def train(
         steps=schedule.most, lr=spec.how.lr, weight_decay=0.0, warmup_steps=0, clip_norm=None,
         precision=schedule.precision, seed=seed, prefetch=0,
     )  # fmt: skip
-    parts = groups(net, spec, scale=schedule.lr_scale)
+    parts = groups(net, spec, scale=schedule.lr_scale, head_scale=schedule.head_lr_scale)
     inner = parts[-1]["lr"] / parts[0]["lr"]  # a record tells the head's rate, which may differ
     stop, epoch = PlateauStop(), []
     for record in fit(net, step, batches, config, groups=parts):

@@ -7,7 +7,7 @@ from fmtutor.core.seeds import torch_rng
 from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.swin_unetr import small_swin_unetr
 from fmtutor.paradigms.adapt.arena import PENALTY, RANK, surviving_ranks
-from fmtutor.paradigms.adapt.spec import Spec, adapted, set_modes
+from fmtutor.paradigms.adapt.spec import Spec, adapted, groups, set_modes
 
 
 def trained_names(method: str, preset: str) -> set[str]:
@@ -34,6 +34,26 @@ def test_biases_of_convolutions_before_a_batch_norm_do_nothing() -> None:
     dead = max(float(g.abs().max()) for n, g in grads.items() if n.endswith("conv1.bias"))
     alive = min(float(g.abs().max()) for n, g in grads.items() if n.endswith("bn1.bias"))
     assert dead < 1e-9 * alive
+
+
+def test_a_head_with_a_rate_of_its_own_has_a_factor_of_its_own() -> None:
+    rates = {}
+    for preset in ("faithful", "corrected"):
+        spec = Spec(method="lora", preset=preset)  # type: ignore[arg-type]
+        parts = groups(adapted(small_swin_unetr(), spec), spec, scale=30.0, head_scale=10.0)
+        rates[preset] = [round(part["lr"], 6) for part in parts]
+    assert rates == {"faithful": [0.03, 0.03], "corrected": [0.1, 0.03]}
+
+
+def test_what_a_row_trains_is_its_scope() -> None:
+    scopes = {
+        ("linear_probe", False): "head", ("spatial_adapter", False): "head",
+        ("zero_shot", False): "head", ("lora", False): "inside", ("last_block", False): "inside",
+        ("lora", True): "decoder", ("decoder_fine_tune", False): "decoder",
+        ("full_fine_tune", False): "decoder",
+    }  # fmt: skip
+    for (method, decoder), scope in scopes.items():
+        assert Spec(method=method, decoder=decoder).scope == scope
 
 
 def test_lora_has_rank_12_and_a_factor_of_1() -> None:
