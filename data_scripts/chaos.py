@@ -19,14 +19,14 @@ SERIES = {"T1DUAL": "DICOM_anon/InPhase", "T2SPIR": "DICOM_anon"}
 
 def ct_scans(place: Place) -> Iterator[Scan]:
     """Find the CT scans."""
-    for patient in sorted(folder_named(place.unpacked, "Train_Sets/CT").iterdir()):
+    for patient in sorted(folder_named(place.unpacked, "Train_Sets/CT").glob("[0-9]*")):
         name = f"CHAOS_CT_{int(patient.name):02d}"
         yield pictures_scan(name, patient / "DICOM_anon", patient / "Ground", CT.labels)
 
 
 def mr_scans(place: Place) -> Iterator[Scan]:
     """Find both sequences of each MR patient."""
-    for patient in sorted(folder_named(place.unpacked, "Train_Sets/MR").iterdir()):
+    for patient in sorted(folder_named(place.unpacked, "Train_Sets/MR").glob("[0-9]*")):
         who = f"CHAOS_MR_{int(patient.name):02d}"
         for sequence, series in SERIES.items():
             folder = patient / sequence

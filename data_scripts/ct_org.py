@@ -1,7 +1,7 @@
 """CT-ORG: 140 CT scans with liver, bladder, lungs, kidneys, bones and brain. Open (TCIA), by hand.
 
 ``volume-0.nii.gz`` and ``labels-0.nii.gz``, in several archives. The lungs share a label, and so do
-the kidneys; scans 0 to 20 are the makers' test set.
+the kidneys; scans 0 to 20 are taken as the makers' 21 test scans.
 """
 
 from collections.abc import Iterator

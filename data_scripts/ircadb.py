@@ -18,7 +18,7 @@ FOLDERS = {
     "rightkidney": "kidney_right", "leftkidney": "kidney_left", "gallbladder": "gallbladder",
     "aorta": "aorta", "artery": "aorta", "venoussystem": "venous_system",
     "venacava": "inferior_vena_cava", "portalvein": "portal_vein", "livercyst": "liver_cyst",
-    "liverkyst": "liver_cyst",
+    "liverkyst": "liver_cyst", "liverkyste": "liver_cyst", "lungs": "lungs", "kidneys": "kidneys",
 }  # fmt: skip
 """Folder of masks, without the number that some carry, to structure; the rest is not converted."""
 
@@ -26,7 +26,8 @@ FOLDERS = {
 def scans(place: Place) -> Iterator[Scan]:
     """Find the patients and what is drawn in each."""
     root = folder_named(place.unpacked, "3Dircadb1.1").parent
-    for patient in sorted(root.glob("3Dircadb1.*"), key=lambda path: int(path.suffix[1:])):
+    patients = [path for path in root.glob("3Dircadb1.*") if path.suffix[1:].isdigit()]
+    for patient in sorted(patients, key=lambda path: int(path.suffix[1:])):
         masks: dict[str, list] = {}
         for folder in sorted(folder_named(patient, "MASKS_DICOM").iterdir()):
             structure = FOLDERS.get(re.sub(r"\d+$", "", folder.name.lower()))

@@ -32,6 +32,8 @@ RECORD = "conversion.json"
 """Beside ``dataset.json``: how the dataset was made, what was left out, what failed."""
 LABELS_MB = 2
 """Room that is asked for per label map, in MB; they are compressed."""
+READER = {"overwrite_image_reader_writer": "NibabelIOWithReorient"}
+"""For nnU-Net: its usual reader refuses some of these images and ignores their orientation."""
 _DISK = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 # What readers of NIfTI, DICOM and PNG raise on damaged files.
 _UNREADABLE = (ValueError, OSError, EOFError, AttributeError, LookupError, RuntimeError)
@@ -105,7 +107,8 @@ def _targets(source: Source, scans: Sequence[Scan], raw: Path) -> list[_Target]:
     out = []
     for index, key in enumerate(sorted(groups, key=lambda names: sorted(names or ()))):
         regions = source.protocol.regions
-        drawn = source.written if key is None else tuple(n for n in source.written if n in key)
+        own = source.written if key is None else source.split(key)
+        drawn = tuple(name for name in source.written if name in own)
         chosen = [region for region in regions if region.structures <= set(drawn)]
         chosen.sort(key=lambda region: -len(region.structures))
         name = f"Dataset{source.number + index:03d}_{source.folder}"
@@ -147,8 +150,14 @@ def _outcome(source: Source, target: _Target, scan: Scan) -> Outcome:
                 f"{scan.name} could not be written to {target.folder} ({error}); free space there "
                 "and run this again, it goes on with this scan."
             ) from error
-        return Outcome(scan=scan.name, dataset=dataset, status="failed", reason=str(error))
+        return Outcome(scan=scan.name, dataset=dataset, status="failed", reason=_told(error))
     return Outcome(scan=scan.name, dataset=dataset, status="written")
+
+
+def _told(error: Exception) -> str:
+    """Return the message of one of our errors; that of a library is named by its kind."""
+    ours = isinstance(error, ValueError | OSError)
+    return str(error) if ours else f"{type(error).__name__}: {error}"
 
 
 def _written_labels(source: Source, target: _Target, case: Case) -> np.ndarray:
@@ -158,7 +167,7 @@ def _written_labels(source: Source, target: _Target, case: Case) -> np.ndarray:
     lut = np.zeros(max(case.table) + 1, np.int32)
     pairs: dict[int, tuple[int, int]] = {}
     for number, name in case.table.items():
-        if name in source.sides:  # a number of its own until the sides are told apart
+        if source.sides.get(name, ("",))[0] in ids:  # a number until the sides are told apart
             lut[number] = len(ids) + 1 + len(pairs)
             left, right = source.sides[name]
             pairs[int(lut[number])] = (ids[left], ids[right])
@@ -221,6 +230,7 @@ def _finish(source: Source, target: _Target, outcomes: Sequence[Outcome]) -> Non
         return
     ids = {name: number for number, name in enumerate(target.written, start=1)}
     write_json(target.folder / "splits.json", splits_of(source.name, done))
-    text = json.dumps(dataset_plan(card.modality, len(done), target.regions, ids), indent=1)
+    plan = dataset_plan(card.modality, len(done), target.regions, ids) | READER
+    text = json.dumps(plan, indent=1)
     with atomic_path(target.folder / "dataset.json") as part:
         part.write_text(text + "\n")  # nnU-Net reads a meaning into the order of the labels

@@ -9,7 +9,7 @@ Checksums are published ones, or ones that an independent project recorded (``ch
 which). Where there is none, the first download is trusted and its sha256 kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -81,8 +81,13 @@ class Source:
     @property
     def written(self) -> tuple[str, ...]:
         """Structures of the converted label maps, in order: label id 1, 2, 3, ..."""
-        names = dict.fromkeys(self.labels.values())
-        return tuple(part for name in names for part in self.sides.get(name, (name,)))
+        return self.split(self.labels.values())
+
+    def split(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return structures as they are written: those of both sides as two, none twice."""
+        return tuple(
+            dict.fromkeys(part for name in names for part in self.sides.get(name, (name,)))
+        )
 
     @property
     def protocol(self) -> Protocol:

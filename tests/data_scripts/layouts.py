@@ -174,13 +174,15 @@ IRCADB_FOLDERS = {
     "lung_right": "rightlung", "lung_left": "leftlung", "liver": "liver", "spleen": "spleen",
     "kidney_right": "rightkidney", "kidney_left": "leftkidney", "gallbladder": "gallbladder",
     "aorta": "artery", "venous_system": "venoussystem", "inferior_vena_cava": "venacava",
-    "portal_vein": "portalvein", "liver_cyst": "livercyst01",
+    "portal_vein": "portalvein1", "liver_cyst": "liverkyste", "lungs": "lungs",
 }  # fmt: skip
 IRCADB_DRAWN = {
-    "IRCADb_01": tuple(IRCADB_FOLDERS),
+    "IRCADb_01": ("lung_right", "liver", "aorta", "inferior_vena_cava", "portal_vein",
+                  "liver_cyst"),
     "IRCADb_02": ("liver", "spleen"),
     "IRCADb_10": ("liver", "spleen"),
-}
+    "IRCADb_20": ("spleen", "lungs"),
+}  # fmt: skip
 
 
 def ircadb(of: Source) -> LookAlike:
@@ -192,7 +194,7 @@ def ircadb(of: Source) -> LookAlike:
         for structure in drawn:
             folder = IRCADB_FOLDERS[structure]
             masks |= dicom_series(
-                truth(of, structure) * 255,
+                sum(truth(of, part) for part in of.split([structure])) * 255,
                 lambda n, folder=folder: f"MASKS_DICOM/{folder}/image_{n}",
             )
         masks |= dicom_series(image_of(0) * 0, lambda n: f"MASKS_DICOM/livertumor01/image_{n}")
@@ -237,14 +239,15 @@ def totalsegmentator(of: Source, top: str, scans: tuple[str, ...]) -> LookAlike:
     rows = META
     for number, scan in enumerate(scans):
         files[f"{top}{scan}/ct.nii.gz"] = nifti(image_of(number))
-        files |= masks_of(of, f"{top}{scan}")
+        files |= masks_of(of, f"{top}{scan}") if scan not in of.leave_out else {}
         rows += f"{scan};60;m;A;ct abdomen;{'test' if number == 1 else 'train'}\n"
-    if "s0864" in scans:
+    if "s0864" in scans:  # no mask of it is read
         path = f"{top}s0864/ct.nii.gz"
         files[path] = files[path][:-12]
     files[f"{top}meta.csv"] = rows.encode()
     kept = tuple(scan for scan in scans if scan not in of.leave_out)
-    return LookAlike(kept, served={of.files[0].name: packed_zip(files)}, parts={scans[1]: "test"})
+    parts = dict.fromkeys(scans[1:2], "test")
+    return LookAlike(kept, served={of.files[0].name: packed_zip(files)}, parts=parts)
 
 
 def abdomenatlas(of: Source) -> LookAlike:
@@ -271,7 +274,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Source], LookAlike]]] = {
     ),
     "totalsegmentator_v2": (
         "totalsegmentator_v2",
-        partial(totalsegmentator, top="", scans=("s0000", "s0004")),
+        partial(totalsegmentator, top="", scans=("s0000",)),
     ),
     "btcv": ("btcv", btcv),
     "flare22": ("flare22", flare22),
