@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 v4 = nbformat.v4
-PATIENCE_S = 120
+PATIENCE_S = 300
 NOTE = "with open(log, 'a') as file: file.write('x')"
 # In the second notebook the first batch waits to be stopped; the next one finds the file.
 WAIT = """import pathlib, time
