@@ -79,9 +79,9 @@ class Grade:
     """Grade where the system cannot shut files off; do so in a container only."""
 
     def run(self) -> int:
-        """Print a line a student; what is wrong with a submission is no failure of grading."""
+        """Print a line a student; status 1 only if grading itself failed for one."""
         from fmtutor.course.assignment import read_assignment
-        from fmtutor.course.grading import grade_folder
+        from fmtutor.course.grading import GRADING_FAILED, grade_folder
         from fmtutor.course.hidden_cases import draw_cases, read_secret
         from fmtutor.course.report import keep_result, write_report
 
@@ -95,16 +95,19 @@ class Grade:
             accept_weak_isolation=self.accept_weak_isolation,
         )
         shut: set[str] | None = None
+        failed = False
         for result in graded:
             keep_result(result, self.out)
-            print(f"{result.student}: {result.points():g} of {result.maximum():g}", flush=True)
+            said = f"{result.points():g} of {result.maximum():g}  {result.error}".rstrip()
+            print(f"{result.student}: {said}", flush=True)
+            failed |= result.error.startswith(GRADING_FAILED)
             if not result.error:
                 shut = set(result.isolation) if shut is None else shut & set(result.isolation)
         write_report(self.out)
         for name in sorted({"files", "network", "processes"} - (shut or set())):
             print(f"note: {name} could not be shut off here; see docs/course/grading.md")
         print(f"report: {self.out / 'index.html'}")
-        return 0
+        return int(failed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class Assignment:
 
     def maximum(self) -> float:
         """Return the points without bonus."""
-        return sum(question.points for question in self.questions if not question.bonus)
+        return sum((question.points for question in self.questions if not question.bonus), 0.0)
 
     def probe(self, name: str) -> str:
         """Return the code of `probe_NAME` alone, without the cases beside it; "" if none."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmtutor.course.assignment import Assignment
+from fmtutor.course.assignment import Assignment, Question
 from fmtutor.course.hidden_cases import EDGE, HiddenCases
 from fmtutor.course.release import WORDS
 from fmtutor.course.sandbox.child import UNWRITTEN
@@ -20,6 +20,7 @@ from fmtutor.course.sandbox_process import Job, Outcome, Sandbox
 from fmtutor.course.submissions import Submission, find_submissions, read_submission
 
 NO_FILES_SHUT = "this system cannot shut files off"
+GRADING_FAILED = "grading failed, which is no fault of the student"
 
 
 @dataclass(kw_only=True)
@@ -56,11 +57,11 @@ class SubmissionResult:
 
     def points(self) -> float:
         """Return all points, bonus included."""
-        return sum(question.points for question in self.questions)
+        return sum((question.points for question in self.questions), 0.0)
 
     def maximum(self) -> float:
         """Return the points that can be had without bonus."""
-        return sum(question.maximum for question in self.questions if not question.bonus)
+        return sum((question.maximum for question in self.questions if not question.bonus), 0.0)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -107,6 +108,17 @@ def grade_folder(
         sandbox = free.get()
         try:
             return grade(read_submission(student, path, assignment), assignment, cases, sandbox)
+        except IsolationError:
+            raise
+        except Exception as error:  # the others are graded, and this one says that it was not
+            why = f"{GRADING_FAILED}: {type(error).__name__}: {error}"
+            return SubmissionResult(
+                student=student,
+                file=path.name,
+                assignment=assignment.name,
+                questions=[unanswered(question) for question in assignment.questions],
+                error=why,
+            )
         finally:
             free.put(sandbox)
 
@@ -137,14 +149,7 @@ def grade(
     )
     shut: set[str] | None = None
     for question in assignment.questions:
-        graded = QuestionResult(
-            name=question.name,
-            title=question.title,
-            points=0.0,
-            maximum=question.points,
-            bonus=question.bonus,
-            state="missing",
-        )
+        graded = unanswered(question)
         result.questions.append(graded)
         if submission.error:
             continue
@@ -163,6 +168,18 @@ def grade(
         judge(graded, outcome, cases[question.name])
     result.isolation = sorted(shut or ())
     return result
+
+
+def unanswered(question: Question) -> QuestionResult:
+    """Return the result of a question before anything is known."""
+    return QuestionResult(
+        name=question.name,
+        title=question.title,
+        points=0.0,
+        maximum=question.points,
+        bonus=question.bonus,
+        state="missing",
+    )
 
 
 def job_of(

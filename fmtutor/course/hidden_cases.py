@@ -37,16 +37,16 @@ class HiddenCases:
 
     def verdict(self, case: str, encoded: Any) -> str | None:
         """Return what is wrong with an encoded answer; None if it is right."""
+        question = self.question
         try:
             answer = decode(encoded)
+            if self.judge is not None:
+                return self.judge(self.arguments[case], answer)
+            wanted = self.expected[case]
+            return difference(answer, wanted, rtol=question.rtol, atol=question.atol)
         except UnreadableAnswerError as error:
             return str(error)
-        if self.judge is None:
-            question = self.question
-            return difference(answer, self.expected[case], rtol=question.rtol, atol=question.atol)
-        try:
-            return self.judge(self.arguments[case], answer)
-        except Exception:  # a judge expects an answer of the right form; this one is a stranger's
+        except Exception:  # whatever a stranger's answer is, it must not stop the grading
             return "the answer has not the form that was asked for"
 
 

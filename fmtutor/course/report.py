@@ -41,6 +41,11 @@ def write_report(out: Path) -> list[dict[str, Any]]:
         raise ValueError(f"a report needs results/*.json, found none in {out}; grade first.")
     marks = read_marks(out / MANUAL)
     results = [with_marks(read_json(path), marks) for path in paths]
+    if len(names := sorted({result["assignment"] for result in results})) > 1:
+        raise ValueError(
+            f"a folder holds results of one assignment, {out} has {', '.join(names)}; grade each "
+            "into a folder of its own."
+        )
     write_csv(out / MANUAL, MANUAL_FIELDS, manual_rows(results, marks))
     questions = [question["name"] for question in results[0]["questions"]]
     fields = ("student", *questions, "points", "maximum", "error")

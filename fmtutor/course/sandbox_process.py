@@ -113,7 +113,9 @@ class Sandbox:
 
     def started(self) -> tuple[BinaryIO, BinaryIO]:
         """Return the pipes from and to the process; start one if there is none."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is not None and self.process.poll() is not None:
+            self.close()
+        if self.process is None:
             packages = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
             packages |= {*site.getsitepackages()}
             keep = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")

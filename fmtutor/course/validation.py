@@ -5,6 +5,7 @@ answer is wrong. This is help, not a grade: hidden cases are not here.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from fmtutor.course.release import changed_cells
 CELL_SECONDS = 60
 MISSING = "NotImplementedError"
 REASON = 400
+# Colours of a terminal; in a report of pytest the escape is spelled out.
+COLOURS = re.compile(r"(?:\x1b|#x1B)\[[0-9;]*m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def checked(number: int, cell: dict[str, Any], failure: str | None) -> CheckedCe
 
 def last_line(failure: str) -> str:
     """Return the line that names the error."""
-    lines = [line.strip() for line in failure.splitlines() if line.strip()]
+    lines = [line.strip() for line in COLOURS.sub("", failure).splitlines() if line.strip()]
     named = [
         line for line in lines if "Error" in line.split(":")[0] and " " not in line.split(":")[0]
     ]

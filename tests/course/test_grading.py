@@ -127,3 +127,24 @@ def test_feedback_gives_away_no_expected_value_and_no_markup_of_a_student(graded
     page = (graded.folder / "feedback" / "hard_coded.html").read_text()
     assert "stays with the grader" in page
     assert "<script" not in page
+
+
+def test_grading_that_fails_for_one_says_so_and_goes_on(tmp_path, monkeypatch, capsys):
+    from fmtutor.course import grading
+
+    def broken(submission, *rest):
+        if submission.student == "bob":
+            raise RuntimeError("no more processes")
+        return grading.SubmissionResult(student="ada", file="ada.ipynb", assignment="a")
+
+    monkeypatch.setattr(grading, "grade", broken)
+    (tmp_path / "secret.txt").write_text(SECRET)
+    (tmp_path / "hand_ins").mkdir()
+    for name in ("ada", "bob"):
+        (tmp_path / "hand_ins" / f"{name}.ipynb").write_text("{}")
+    command = ["course", "grade", str(SOURCE), str(tmp_path / "hand_ins")]
+    command += ["--secret", str(tmp_path / "secret.txt"), "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    shown = capsys.readouterr().out
+    assert "no fault of the student: RuntimeError: no more processes" in shown
+    assert "ada: 0 of 0" in shown
