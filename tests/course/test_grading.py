@@ -135,7 +135,7 @@ def test_grading_that_fails_for_one_says_so_and_goes_on(tmp_path, monkeypatch, c
     def broken(submission, *rest):
         if submission.student == "bob":
             raise RuntimeError("no more processes")
-        return grading.SubmissionResult(student="ada", file="ada.ipynb", assignment="a")
+        return grading.SubmissionResult(student="ada", file="ada.ipynb", assignment=SOURCE.stem)
 
     monkeypatch.setattr(grading, "grade", broken)
     (tmp_path / "secret.txt").write_text(SECRET)
