@@ -88,7 +88,7 @@ def with_marks(result: dict[str, Any], marks: Marks) -> dict[str, Any]:
         if question["state"] == "by hand":
             points, comment = marks.get((result["student"], question["name"]), (None, ""))
             question |= {"points": points, "note": comment}
-    result["points"] = sum(question["points"] or 0.0 for question in result["questions"])
+    result["points"] = sum((question["points"] or 0.0 for question in result["questions"]), 0.0)
     return result
 
 
