@@ -44,8 +44,8 @@ def build(out: Path, *, say: Callable[[str], None], api: bool = True) -> Path:
         copy = shutil.copytree if (HERE / name).is_dir() else shutil.copy2
         copy(HERE / name, source / name)
     copied = copy_notebooks(ROOT / "notebooks", source / "notebooks")
-    copy_documents(ROOT, source)
-    write_pages(source, copied, root=ROOT, api=api)
+    guides = copy_documents(ROOT, source)
+    write_pages(source, copied, guides, root=ROOT, api=api)
     say("rendering; the pages of the package take a minute or two")
     if status := _sphinx(source, site, out / "doctrees"):
         raise ValueError(

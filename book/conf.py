@@ -13,7 +13,8 @@ extensions = [
     "book.docstrings",
     "book.mathml",
 ]
-exclude_patterns = ["static"]
+# Assignments are files to take along, no pages.
+exclude_patterns = ["static", "notebooks/assignments"]
 
 # Notebooks are committed executed; the widgets' live parts need a kernel, their pictures do not.
 nb_execution_mode = "off"
@@ -32,6 +33,8 @@ default_role = "py:obj"
 # An axis of a shape, as in "Q L size size", may be spelled like several attributes.
 suppress_warnings = ["ref.python"]
 add_module_names = False
+# A name that a second module passes on would get a way back to a place that is not there.
+viewcode_follow_imported_members = False
 # Quoted values in docstrings stay as they are typed.
 smartquotes = False
 napoleon_numpy_docstring = False

@@ -39,13 +39,24 @@ How to run it <README>
 
 tables/index
 {reference}
+{guides}
 CONTRIBUTING
 ```
 """
 
 
-def write_pages(source: Path, copied: Copied, *, root: Path, api: bool) -> None:
-    """Write all generated pages below a source folder."""
+def write_pages(
+    source: Path, copied: Copied, guides: Sequence[str], *, root: Path, api: bool
+) -> None:
+    """Write all generated pages below a source folder.
+
+    Args:
+        source: The folder.
+        copied: The notebooks in it.
+        guides: Further pages in it, for the margin.
+        root: The repository.
+        api: Whether to write the pages of the package.
+    """
     named = {stem: _named(title) for stem, title in copied.titles.items()}
     rows = [_line([f"[{name}](notebooks/{s}.ipynb)", asked]) for s, (name, asked) in named.items()]
     text = INDEX.format(
@@ -54,6 +65,7 @@ def write_pages(source: Path, copied: Copied, *, root: Path, api: bool) -> None:
         notebooks="\n".join(f"{name} <notebooks/{s}>" for s, (name, _) in named.items()),
         package=" · [the package](api/index.md)" if api else "",
         reference="api/index" if api else "",
+        guides="\n".join(guides),
     )
     (source / "index.md").write_text(text)
     write_tables(source / "tables", results=root / "benchmarks" / "few_shot" / "results")

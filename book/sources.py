@@ -12,8 +12,8 @@ from nbformat import NotebookNode
 from fmtutor.bench.figure_texts import figure_texts
 from fmtutor.bench.notebook_content import title_of
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE")
-FOLDERS = ("docs",)
+FIRST_DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 NOTEBOOK_LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+\.ipynb)\)")
 
 
@@ -70,12 +70,40 @@ def without_missing_links(text: str, names: set[str]) -> str:
     )
 
 
-def copy_documents(root: Path, target: Path) -> None:
-    """Copy the README and what it links, under their names."""
-    for name in DOCUMENTS:
-        shutil.copy2(root / name, target / name)
-    for name in FOLDERS:
-        shutil.copytree(root / name, target / name)
+def copy_documents(root: Path, target: Path) -> list[str]:
+    """Copy the README, all of ``docs``, and what these link, directly or by way of another page.
+
+    Notebooks of the workbook are left to `copy_notebooks`. A link that leads nowhere is left to
+    the strict build.
+
+    Returns:
+        The further pages, as names below the target without their suffix.
+    """
+    waiting = [root / name for name in FIRST_DOCUMENTS]
+    waiting += [path for path in sorted((root / "docs").rglob("*")) if path.is_file()]
+    copied: dict[str, Path] = {}
+    while waiting:
+        path = waiting.pop().resolve()
+        name = path.relative_to(root.resolve()).as_posix()
+        if name in copied or re.fullmatch(r"notebooks/[^/]+\.ipynb", name):
+            continue
+        copied[name] = path
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target / name)
+        if path.suffix == ".md":
+            waiting += _linked(path, root.resolve())
+    pages = [name.removesuffix(".md") for name in sorted(copied) if name.endswith(".md")]
+    return [page for page in pages if f"{page}.md" not in FIRST_DOCUMENTS]
+
+
+def _linked(path: Path, root: Path) -> list[Path]:
+    """Return the files of the repository that a Markdown page links or shows."""
+    targets = [
+        (path.parent / link).resolve()
+        for link in LINK.findall(path.read_text(encoding="utf-8"))
+        if "://" not in link
+    ]
+    return [t for t in targets if t.is_file() and t.is_relative_to(root)]
 
 
 def _is_picture(output: NotebookNode) -> bool:

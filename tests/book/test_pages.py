@@ -6,7 +6,12 @@ import nbformat
 import pytest
 
 from book.pages import our_page, talk_page, write_api
-from book.sources import copy_notebooks, describe_figures, without_missing_links
+from book.sources import (
+    copy_documents,
+    copy_notebooks,
+    describe_figures,
+    without_missing_links,
+)
 from fmtutor.bench.talk_tables import load_table, table_names
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +66,23 @@ def test_every_module_of_the_package_has_a_page(tmp_path):
     assert (tmp_path / "api" / "m.fmtutor.losses.partial.rst").exists()
     page = (tmp_path / "api" / "losses.md").read_text()
     assert "[fmtutor.losses.partial](m.fmtutor.losses.partial.rst)" in page
+
+
+def test_documents_come_with_all_that_they_link(tmp_path):
+    root, target = tmp_path / "root", tmp_path / "target"
+    texts = {
+        "README.md": "[a](docs/a.md) [n](notebooks/00_a.ipynb) [out](https://example.org/x.md)",
+        "CONTRIBUTING.md": "[gone](none.md)",
+        "docs/a.md": "[b](../data/b.md#part) ![p](p.png)",
+        "docs/p.png": "",
+        "data/b.md": "[README](../README.md) [x](LICENSE)",
+        "data/LICENSE": "",
+        "data/not-linked.md": "",
+        "notebooks/00_a.ipynb": "",
+    }
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    assert copy_documents(root, target) == ["data/b", "docs/a"]
+    copied = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
+    assert copied == set(texts) - {"data/not-linked.md", "notebooks/00_a.ipynb"}
