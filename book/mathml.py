@@ -1,5 +1,6 @@
 """Equations as MathML, written when the book is built: no script, no font, nothing from outside."""
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -16,17 +17,20 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def mathml(tex: str, *, block: bool) -> str:
-    """Return an equation as MathML, with its TeX as a description for those who copy it.
+    """Return an equation as MathML.
 
     Raises:
         ExtensionError: It cannot be read.
     """
+    rule = f"an equation must be TeX that latex2mathml knows, got {tex!r}"
     try:
-        return convert(tex, display="block" if block else "inline")
+        text = convert(tex, display="block" if block else "inline")
     except Exception as error:
-        raise ExtensionError(
-            f"an equation must be TeX that latex2mathml knows, got {tex!r}: {error!r}"
-        ) from error
+        raise ExtensionError(f"{rule}: {error!r}") from error
+    # A command that it does not know is written out as it stands.
+    if unknown := re.findall(r"\\[A-Za-z]+", text):
+        raise ExtensionError(f"{rule}: {', '.join(unknown)}; write it in other commands.")
+    return text
 
 
 def _inline(translator: Any, node: nodes.math) -> None:

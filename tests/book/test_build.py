@@ -16,11 +16,12 @@ def test_signs_that_mark_nothing_in_a_docstring_are_literal():
     assert docstrings.escaped("``|v|`` of `a * b`") == "``|v|`` of `a * b`"
 
 
-def test_an_equation_that_cannot_be_read_stops_the_build():
+@pytest.mark.parametrize("tex", [r"\left( x", "a_b_c", r"\nosuchcommand x"])
+def test_an_equation_that_cannot_be_read_stops_the_build(tex):
     mathml = pytest.importorskip("book.mathml", reason="needs the extra `book`")
     assert mathml.mathml(r"\tfrac1S\textstyle\sum_i z_i", block=True).startswith("<math")
     with pytest.raises(Exception, match="an equation must be TeX"):
-        mathml.mathml(r"\frac{1", block=False)
+        mathml.mathml(tex, block=False)
 
 
 @pytest.fixture(scope="module")
