@@ -22,7 +22,7 @@ from fmtutor.bench.few_shot_bases import Base
 from fmtutor.bench.few_shot_cell import FeatureBatches, answer_alone, predicted_mask
 from fmtutor.bench.few_shot_data import LEAST_ML
 from fmtutor.bench.few_shot_grid import QUICK
-from fmtutor.core.devices import best_device
+from fmtutor.core.devices import best_device, use_channels_last
 from fmtutor.core.seeds import seed_everything
 from fmtutor.data.domains import TARGET, region_of
 from fmtutor.data.few_shot import FewShotBatch, FixedPatches, Patches, Volume, prepare
@@ -88,6 +88,8 @@ def teach(
     kind = kind_of(base.backbone)
     seed_everything(0)
     net = adapted(base.backbone, spec, row=base.row(structure))
+    if kind == "unet":
+        use_channels_last(net)  # as the cells of the tables
     size, batch, k = QUICK.patch[kind], QUICK.batch[kind], QUICK.per_volume
     began = time.perf_counter()
     kept = spec.how.black_box
