@@ -38,6 +38,8 @@ viewcode_follow_imported_members = False
 # Quoted values in docstrings stay as they are typed.
 smartquotes = False
 napoleon_numpy_docstring = False
+# An indented block is an equation or words; examples with >>> are known to be Python.
+highlight_language = "none"
 napoleon_custom_sections = [("Taught in", "notes_style"), "Source"]
 
 html_theme = "furo"

@@ -11,7 +11,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.frontend import get_default_settings
-from docutils.parsers.rst import Parser
+from docutils.parsers.rst import Parser, roles
 from docutils.utils import Reporter, new_document
 from sphinx.application import Sphinx
 
@@ -22,6 +22,8 @@ EMPHASIS = re.compile(r"(?<![^\s(\[{</-])(\*{1,2})(?=[^\s*])[^*]*(?<=[^\s*])\1(?
 REFERENCE = re.compile(r"(?<=\w)_(?!\w)")
 # Blocks that are lists, tables or directives already.
 STRUCTURED = re.compile(r"\s*([*-] |\d+\. |[=+-]{3}|\.\. |>>> |:)")
+# Of these napoleon takes all before a colon in the first line for a type.
+VALUES = ("attribute", "data", "property")
 # Sphinx knows these, plain docutils does not.
 SPHINX_ONLY = re.compile(r"role|directive")
 
@@ -29,6 +31,7 @@ SPHINX_ONLY = re.compile(r"role|directive")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Have every docstring pass through here before napoleon reads its sections."""
     app.connect("autodoc-process-docstring", _process, priority=400)
+    app.connect("html-collect-pages", _forget_sourceless, priority=400)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -74,7 +77,10 @@ def problems(lines: Sequence[str]) -> list[str]:
     )
     document = new_document("docstring", settings)
     document.reporter.attach_observer(lambda message: found.append(_words(message)))
+    default = roles._roles.get("")
     Parser().parse(text, document)
+    if default is not None:  # a parser forgets the default role of the page that it is called in
+        roles._roles[""] = default
     return [words for words in found if words and not SPHINX_ONLY.search(words)]
 
 
@@ -96,7 +102,7 @@ def _process(
 ) -> None:
     typed = list(lines)
     lines[:] = with_blocks(typed) if what == "module" else typed
-    lines[:] = _escaped_outside(lines)
+    lines[:] = ["", *_escaped_outside(lines)] if what in VALUES else _escaped_outside(lines)
     if what == "module" and (against := problems(lines)):
         print(f"shown as typed: {name} ({against[0]})", flush=True)
         lines[:] = [typed[0], "", "::", "", *(f"    {line}" for line in typed[1:])]
@@ -111,3 +117,11 @@ def _escaped_outside(lines: Sequence[str]) -> list[str]:
             literal = line.rstrip().endswith("::")
         done.append(line if literal or line.lstrip().startswith((">>>", "...")) else escaped(line))
     return done
+
+
+def _forget_sourceless(app: Sphinx) -> list[tuple[str, dict[str, Any], str]]:
+    """Take modules without a source, such as builtins, from viewcode's list before it is shown."""
+    modules = getattr(app.env, "_viewcode_modules", {})
+    for name in [name for name, entry in modules.items() if not entry]:
+        del modules[name]
+    return []
