@@ -22,8 +22,8 @@ EMPHASIS = re.compile(r"(?<![^\s(\[{</-])(\*{1,2})(?=[^\s*])[^*]*(?<=[^\s*])\1(?
 REFERENCE = re.compile(r"(?<=\w)_(?!\w)")
 # Blocks that are lists, tables or directives already.
 STRUCTURED = re.compile(r"\s*([*-] |\d+\. |[=+-]{3}|\.\. |>>> |:)")
-# Of these napoleon takes all before a colon in the first line for a type.
-VALUES = ("attribute", "data", "property")
+# Of these napoleon, at priority 500, takes all before a colon in the first line for a type.
+VALUES = ("attribute", "data")
 # Sphinx knows these, plain docutils does not.
 SPHINX_ONLY = re.compile(r"role|directive")
 
@@ -31,6 +31,7 @@ SPHINX_ONLY = re.compile(r"role|directive")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Have every docstring pass through here before napoleon reads its sections."""
     app.connect("autodoc-process-docstring", _process, priority=400)
+    app.connect("autodoc-process-docstring", _undo_for_values, priority=600)
     app.connect("html-collect-pages", _forget_sourceless, priority=400)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -102,10 +103,18 @@ def _process(
 ) -> None:
     typed = list(lines)
     lines[:] = with_blocks(typed) if what == "module" else typed
-    lines[:] = ["", *_escaped_outside(lines)] if what in VALUES else _escaped_outside(lines)
+    lines[:] = _escaped_outside(lines)
+    app.env.temp_data["fmtutor_docstring"] = list(lines)
     if what == "module" and (against := problems(lines)):
         print(f"shown as typed: {name} ({against[0]})", flush=True)
         lines[:] = [typed[0], "", "::", "", *(f"    {line}" for line in typed[1:])]
+
+
+def _undo_for_values(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    if what in VALUES:
+        lines[:] = app.env.temp_data["fmtutor_docstring"]
 
 
 def _escaped_outside(lines: Sequence[str]) -> list[str]:
