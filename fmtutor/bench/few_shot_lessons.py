@@ -88,23 +88,16 @@ def teach(
     kind = kind_of(base.backbone)
     seed_everything(0)
     net = adapted(base.backbone, spec, row=base.row(structure))
-    if kind == "unet":
-        use_channels_last(net)  # as the cells of the tables
+    net = use_channels_last(net) if kind == "unet" else net  # as the cells of the tables
     size, batch, k = QUICK.patch[kind], QUICK.batch[kind], QUICK.per_volume
     began = time.perf_counter()
-    kept = spec.how.black_box
     batches: Callable[[int], FewShotBatch] = Patches(support, size=size, batch=batch, seed=0)
-    if kept:
+    if kept := spec.how.black_box:
         fixed = FixedPatches(support, size=size, batch=batch, seed=0, per_volume=k)
         batches = FeatureBatches(net, fixed, QUICK)
-    schedule = Schedule(
-        shots=len(support),
-        steps=steps,
-        lr_scale=QUICK.lr_scale[spec.scope],
-        head_lr_scale=QUICK.lr_scale["head"],
-        stop=False,
-    )
-    losses = [record.loss for record in train(net, spec, batches, schedule, from_features=kept)]
+    rate, own = QUICK.lr_scale[spec.scope], QUICK.lr_scale["head"]
+    length = Schedule(shots=len(support), steps=steps, stop=False, lr_scale=rate, head_lr_scale=own)
+    losses = [record.loss for record in train(net, spec, batches, length, from_features=kept)]
     return Lesson(net=net.cpu(), losses=losses, seconds=time.perf_counter() - began)
 
 
