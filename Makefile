@@ -31,7 +31,7 @@ help: ## Show this list
 run: $(INSTALLED) samples ## Set up, then run every notebook (PROFILE=quick|gpu|paper): report in runs/
 	$(BIN)/fmtutor run --profile $(PROFILE)
 
-test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (10 to 15 minutes)
+test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (15 to 20 minutes)
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile -m "$(MARKS)" \
 	  --durations 10 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks

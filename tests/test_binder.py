@@ -89,7 +89,7 @@ def test_the_notebook_that_needs_most_still_fits(samples: Path):
 
     measured = memory_of_notebooks()
     name = max(measured, key=lambda notebook: measured[notebook])
-    execution = execute(ROOT / "notebooks" / f"{name}.ipynb", parameters={}, timeout_s=600)
+    execution = execute(ROOT / "notebooks" / f"{name}.ipynb", parameters={}, timeout_s=600.0)
     assert execution.error == ""
     assert execution.peak_bytes / 1e9 + SERVER_GB < LIMIT_GB
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fmtutor.bench.few_shot_committed import committed
 from fmtutor.bench.few_shot_page import findings_page
-from fmtutor.core.files import atomic_path
+from fmtutor.core.files import write_text
 
 HERE = Path(__file__).parent
 FILES = {"fseft-known": "known-quick.json", "fseft-novel": "novel-quick.json"}
@@ -20,8 +20,7 @@ def main() -> None:
     """Write the page."""
     tables = [committed(HERE / "results" / file, table) for table, file in FILES.items()]
     page = HERE / "FINDINGS.md"
-    with atomic_path(page) as part:
-        part.write_text(findings_page(tables))
+    write_text(page, findings_page(tables))
     print(page)
 
 

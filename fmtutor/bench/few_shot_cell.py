@@ -28,7 +28,7 @@ from fmtutor.engine.windows import Windows
 from fmtutor.nets.freeze import parts
 from fmtutor.nets.norms import BatchStatisticsNorm
 from fmtutor.paradigms.adapt.network import FewShotNet
-from fmtutor.paradigms.adapt.spec import adapted
+from fmtutor.paradigms.adapt.spec import Spec, adapted
 from fmtutor.paradigms.adapt.training import Schedule, train
 
 WINDOWS_AT_ONCE = 2
@@ -53,9 +53,7 @@ def run_cell(
     data, patch = data_of(setting, folder), setting.patch[cell.kind]
     base = base_of(cell, weights)
     seed_everything(seed_of("few-shot start", cell.structure, cell.seed))
-    net = adapted(base.backbone, cell.spec, row=base.row(cell.structure))
-    if cell.kind == "unet":
-        use_channels_last(net)  # two thirds of the time on a CPU; a Swin-UNETR gains nothing
+    net = begun(base, cell.spec, cell.structure)
     began = time.perf_counter()
     losses, stopped = taught(net, cell, setting, data)
     trained_at = time.perf_counter()
@@ -82,6 +80,16 @@ def base_of(cell: Cell, weights: Path | None) -> Base:
     if weights is None:
         return base_network(cell.base, cell.kind, seed=cell.seed)
     return published_base(cell.table, cell.base, cell.kind, folder=weights, seed=cell.seed)
+
+
+def begun(base: Base, spec: Spec, structure: str) -> FewShotNet:
+    """Return a base's network with a method put in, ready to train.
+
+    A U-Net's convolutions lie with channels last, which a CPU computes faster; what surrounds a
+    Swin-UNETR's attention would only be turned back and forth.
+    """
+    net = adapted(base.backbone, spec, row=base.row(structure))
+    return net if net.kind == "swin" else use_channels_last(net)  # type: ignore[return-value]
 
 
 def taught(

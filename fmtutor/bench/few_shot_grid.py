@@ -7,8 +7,8 @@ of a table share at one scale.
 moves a weight by about its rate in a step, so the distance that a logit may go grows with rate x
 steps x features. With a tenth of the steps and a quarter (Swin) or an eighth (U-Net) of the
 features, equal distance would ask for 40 and 80 times the published rates. What a row trains
-(`fmtutor.paradigms.adapt.spec.Scope`) decides what that does to it, as trials on a seed and a
-structure each, outside the tables' seeds, have shown:
+(`fmtutor.paradigms.adapt.spec.Scope`) decides what that does to it, as trials outside the tables'
+seeds have shown (``benchmarks/few_shot/rates.py``):
 
 * a head on features that are kept: steps cost little, so it takes 300 at 10 times the rates, and a
   spatial adapter no longer falls to "nothing here", as it did in some draws at 30;

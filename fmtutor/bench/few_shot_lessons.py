@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmtutor.bench.few_shot_bases import Base
-from fmtutor.bench.few_shot_cell import FeatureBatches, answer_alone, predicted_mask
+from fmtutor.bench.few_shot_cell import FeatureBatches, answer_alone, begun, predicted_mask
 from fmtutor.bench.few_shot_data import LEAST_ML
 from fmtutor.bench.few_shot_grid import QUICK
-from fmtutor.core.devices import best_device, use_channels_last
+from fmtutor.core.devices import best_device
 from fmtutor.core.seeds import seed_everything
 from fmtutor.data.domains import TARGET, region_of
 from fmtutor.data.few_shot import FewShotBatch, FixedPatches, Patches, Volume, prepare
@@ -32,7 +32,7 @@ from fmtutor.engine.windows import Windows
 from fmtutor.nets.arena import ArenaLinear
 from fmtutor.nets.freeze import parts
 from fmtutor.paradigms.adapt.network import FewShotNet, kind_of
-from fmtutor.paradigms.adapt.spec import Spec, adapted
+from fmtutor.paradigms.adapt.spec import Spec
 from fmtutor.paradigms.adapt.training import Schedule, train
 
 Heads = Mapping[str, tuple[Float[Tensor, " E"], Float[Tensor, ""]]]
@@ -87,8 +87,7 @@ def teach(
     """
     kind = kind_of(base.backbone)
     seed_everything(0)
-    net = adapted(base.backbone, spec, row=base.row(structure))
-    net = use_channels_last(net) if kind == "unet" else net  # as the cells of the tables
+    net = begun(base, spec, structure)
     size, batch, k = QUICK.patch[kind], QUICK.batch[kind], QUICK.per_volume
     began = time.perf_counter()
     batches: Callable[[int], FewShotBatch] = Patches(support, size=size, batch=batch, seed=0)

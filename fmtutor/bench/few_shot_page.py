@@ -13,8 +13,8 @@ from fmtutor.bench.few_shot_grid import SEEDS
 
 HEAD = """# The talk's findings on few-shot adaptation, measured here
 
-Made by `python benchmarks/few_shot/findings.py` from the result files beside this page; not
-written by hand.
+Made by `python benchmarks/few_shot/findings.py` from the files in `results/`; not written by
+hand.
 
 A difference is in points of Dice: the rows that should do better minus those that they are compared
 with, over the same structures, test cases and seeds of the virtual target centre. The interval is a

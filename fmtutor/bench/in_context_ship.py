@@ -15,13 +15,8 @@ from torch import nn
 
 from fmtutor.bench.in_context_real import real_rows
 from fmtutor.bench.in_context_training import GUARD_FILE
-from fmtutor.bench.machine import machine
-from fmtutor.bench.ship import trained_model
-from fmtutor.core.files import sha256_of, write_json
+from fmtutor.bench.ship import stored, write_card
 from fmtutor.data.sample_table import source_sha256s
-from fmtutor.engine.checkpoint import load_weights, save_weights
-from fmtutor.engine.fit import history_frame
-from fmtutor.hub.models import weights_folder
 
 LIMITS = (
     "All its patients were grown from ONE real torso CT, and its brain is ONE average brain: "
@@ -45,24 +40,13 @@ def ship(folder: Path, name: str, *, made_by: str | None = None) -> Path:
     Returns:
         The path of the card.
     """
-    model, _, recipe = trained_model(folder)
-    path = weights_folder() / f"{name}.safetensors"
-    save_weights(model, path, dtype="fp16", metadata={"name": name})
-    load_weights(model, path)  # what is scored is what is stored, rounding included
-    history = history_frame(folder)
-    card = {
-        "name": name, "recipe": recipe,
-        "sources": {s: source_sha256s(s) for s in ("torso", "brain_tissue")},
-        "training_seconds": round(float(history["seconds"].sum()), 1), "steps": len(history),
-        "support_sensitivity": guard_rows(folder), "scores": summary(model),
-        "limits": list(LIMITS), "machine": machine(), "licence": "Apache-2.0",
-        "made_by": f"{made_by or f'fmtutor train {name}'}; "
-        f"python -m fmtutor.bench.in_context_ship FOLDER --name {name}",
-        "weights_sha256": sha256_of(path),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }  # fmt: skip
-    write_json(path.with_suffix(".json"), card)
-    return path.with_suffix(".json")
+    sources = {s: source_sha256s(s) for s in ("torso", "brain_tissue")}
+    model, _, _, path = stored(folder, name, sources)
+    return write_card(
+        model, folder, path, support_sensitivity=guard_rows(folder), scores=summary(model),
+        sources=sources, limits=list(LIMITS),
+        made_by=f"{made_by or f'fmtutor train {name}'}; python -m fmtutor.bench.in_context_ship",
+    )  # fmt: skip
 
 
 def guard_rows(folder: Path) -> list[dict[str, float]]:

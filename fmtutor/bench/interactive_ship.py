@@ -22,15 +22,14 @@ from fmtutor.bench.interactive_scores import network_row
 from fmtutor.bench.interactive_tables import POINTS_3D, boxed_slices_row, slice_points
 from fmtutor.bench.interactive_training import EVERYDAY
 from fmtutor.bench.machine import machine
-from fmtutor.bench.ship import trained_model
+from fmtutor.bench.ship import stored, write_card
+from fmtutor.bench.training import RECIPE_FILE
 from fmtutor.core.configs import to_dict
-from fmtutor.core.files import sha256_of, write_json
+from fmtutor.core.files import read_json, write_json
 from fmtutor.data.natural_pictures import PICTURES
-from fmtutor.data.sample_table import check_sources, source_sha256s
-from fmtutor.engine.checkpoint import load_weights, save_weights
-from fmtutor.engine.fit import history_frame
+from fmtutor.data.sample_table import source_sha256s
 from fmtutor.engine.interaction import Protocol
-from fmtutor.hub.models import load_shipped, shipped, weights_folder
+from fmtutor.hub.models import load_shipped, shipped
 from fmtutor.paradigms import config_of
 
 CENTRE = Protocol(simulator="centre")
@@ -80,39 +79,29 @@ def ship(folder: Path, name: str, *, made_by: str | None = None, **changes: Any)
     Returns:
         The path of the card.
     """
-    model, _, recipe = trained_model(folder)
-    sources = sources_of(recipe)
-    check_sources([digest for digests in sources.values() for digest in digests], what=name)
-    path = weights_folder() / f"{name}.safetensors"
-    save_weights(model, path, dtype="fp16", metadata={"name": name})
-    load_weights(model, path)  # what is scored is what is stored, rounding included
-    history, system = history_frame(folder), recipe["system"]
-    card = {
-        "name": name, "recipe": recipe, "seed": recipe["seed"], "sources": sources,
-        "training_seconds": round(float(history["seconds"].sum()), 1), "steps": len(history),
-        "scores": card_scores(model, **changes), "limits": list(limits_of(model, system)),
-        "machine": machine(), "licence": "Apache-2.0",
-        "made_by": f"{made_by or f'fmtutor train {system}'}; "
-        f"python -m fmtutor.bench.interactive_ship FOLDER --name {name}",
-        "weights_sha256": sha256_of(path),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }  # fmt: skip
-    write_json(path.with_suffix(".json"), card)
-    return path.with_suffix(".json")
+    sources = sources_of(read_json(folder / RECIPE_FILE))
+    model, _, recipe, path = stored(folder, name, sources)
+    system = recipe["system"]
+    return write_card(
+        model, folder, path, seed=recipe["seed"], sources=sources,
+        scores=card_scores(model, **changes), limits=list(limits_of(model, system)),
+        made_by=f"{made_by or f'fmtutor train {system}'}; python -m fmtutor.bench.interactive_ship",
+    )  # fmt: skip
 
 
-def score_again(name: str) -> Path:
+def score_again(name: str, **changes: Any) -> Path:
     """Measure the scores of a shipped model's card again; its weights and all else stay.
 
     Args:
         name: Of the shipped model.
+        changes: As those of `ship`.
 
     Returns:
         The path of the card.
     """
     model, _, card = load_shipped(name)
     path = shipped()[name].with_suffix(".json")
-    write_json(path, {**card, "scores": card_scores(model), "scored_on": machine()})
+    write_json(path, {**card, "scores": card_scores(model, **changes), "scored_on": machine()})
     return path
 
 

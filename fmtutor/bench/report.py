@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from fmtutor.bench.notebook_cleaning import scrubbed
 from fmtutor.bench.notebook_work import RunRecord
 from fmtutor.bench.report_figures import write_figures
-from fmtutor.core.files import atomic_path
+from fmtutor.core.files import write_text
 
 REPORT_FILE = "index.html"
 PAGE = """<!doctype html>
@@ -52,8 +52,7 @@ def write_report(records: Sequence[RunRecord], out: Path) -> Path:
         The path of the page.
     """
     path = out / REPORT_FILE
-    with atomic_path(path) as part:
-        part.write_text(html_of(records, out), encoding="utf-8")
+    write_text(path, html_of(records, out))
     return path
 
 

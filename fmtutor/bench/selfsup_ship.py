@@ -16,17 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmtutor.bench.machine import machine
-from fmtutor.bench.ship import trained_model
-from fmtutor.core.files import sha256_of, write_json
+from fmtutor.bench.ship import stored, write_card
 from fmtutor.data.domains import TARGET
 from fmtutor.data.pretext import TURNS, Images, PretextBatch, PretextStream
-from fmtutor.data.sample_table import check_sources, source_sha256s
+from fmtutor.data.sample_table import source_sha256s
 from fmtutor.data.samples import load_sample
 from fmtutor.data.shelf import VirtualSource
-from fmtutor.engine.checkpoint import load_weights, save_weights
-from fmtutor.engine.fit import history_frame
-from fmtutor.hub.models import weights_folder
 from fmtutor.paradigms import config_of
 
 REAL = ("abdomen_ct_dicom", "thorax_ct")
@@ -55,25 +50,13 @@ def ship(folder: Path, name: str, *, batches: int = BATCHES) -> Path:
     Returns:
         The path of the card.
     """
-    model, _, recipe = trained_model(folder)
     sources = {"torso": source_sha256s("torso")}
-    check_sources(sources["torso"], what=name)
-    path = weights_folder() / f"{name}.safetensors"
-    save_weights(model, path, dtype="fp16", metadata={"name": name})
-    load_weights(model, path)  # what is scored is what is stored, rounding included
-    history = history_frame(folder)
-    card = {
-        "name": name, "recipe": recipe, "seed": recipe["seed"], "sources": sources,
-        "training_seconds": round(float(history["seconds"].sum()), 1), "steps": len(history),
-        "scores": pretext_scores(model, batches=batches), "limits": list(LIMITS),
-        "machine": machine(), "licence": "Apache-2.0",
-        "made_by": f"fmtutor train {recipe['system']}; "
-        f"python -m fmtutor.bench.selfsup_ship FOLDER --name {name}",
-        "weights_sha256": sha256_of(path),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }  # fmt: skip
-    write_json(path.with_suffix(".json"), card)
-    return path.with_suffix(".json")
+    model, _, recipe, path = stored(folder, name, sources)
+    return write_card(
+        model, folder, path, seed=recipe["seed"], sources=sources,
+        scores=pretext_scores(model, batches=batches), limits=list(LIMITS),
+        made_by=f"fmtutor train {recipe['system']}; python -m fmtutor.bench.selfsup_ship",
+    )  # fmt: skip
 
 
 def pretext_scores(model: nn.Module, *, batches: int) -> list[dict[str, Any]]:

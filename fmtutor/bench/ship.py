@@ -18,7 +18,7 @@ from fmtutor.bench.predictions import HEADLINE_ML, score_table
 from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import read_json, sha256_of, write_json
-from fmtutor.data.sample_table import source_sha256s
+from fmtutor.data.sample_table import check_sources, source_sha256s
 from fmtutor.data.samples import load_sample
 from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import history_frame
@@ -81,19 +81,54 @@ def real_scores(model: nn.Module, module: ModuleType) -> dict[str, Any]:
     return scores
 
 
-def card_for(
-    folder: Path, name: str, scores: dict[str, Any], made_by: str | None = None
-) -> dict[str, Any]:
-    """Return the card of a training folder; ``made_by`` is the command that trained it."""
-    recipe, history = read_json(folder / RECIPE_FILE), history_frame(folder)
-    return {
-        "name": name, "recipe": recipe, "sources": {"torso": source_sha256s("torso")},
-        "training_seconds": round(float(history["seconds"].sum()), 1), "steps": len(history),
-        "scores": scores, "limits": limits_of(recipe), "machine": machine(),
-        "licence": "Apache-2.0",
-        "made_by": f"{made_by or f'fmtutor train {name}'}; "
-        f"python -m fmtutor.bench.ship FOLDER --name {name}",
+def stored(
+    folder: Path, name: str, sources: dict[str, list[str]]
+) -> tuple[nn.Module, ModuleType, dict[str, Any], Path]:
+    """Store a training folder's weights in fp16 as those of a shipped model.
+
+    Args:
+        folder: What the training wrote.
+        name: Of the shipped model.
+        sources: Sample to the digests of its files, of all that it learnt from.
+
+    Raises:
+        ValueError: A source is a test-only volume; nothing is stored.
+
+    Returns:
+        The network with the weights as they are stored, rounding included, so that they are what is
+        scored; its paradigm; its recipe; the path of the weights.
+    """
+    check_sources([digest for digests in sources.values() for digest in digests], what=name)
+    model, module, recipe = trained_model(folder)
+    path = weights_folder() / f"{name}.safetensors"
+    save_weights(model, path, dtype="fp16", metadata={"name": name})
+    load_weights(model, path)
+    return model, module, recipe, path
+
+
+def write_card(model: nn.Module, folder: Path, path: Path, *, made_by: str, **own: Any) -> Path:
+    """Write the card of stored weights: what every card says, and what is this one's own.
+
+    Args:
+        model: The stored network.
+        folder: What the training wrote.
+        path: Of the weights.
+        made_by: The command that trained it, and the module that ships it.
+        own: Sources, scores, limits, and whatever else this family says.
+
+    Returns:
+        The path of the card.
+    """
+    history = history_frame(folder)
+    card = {
+        "name": path.stem, "recipe": read_json(folder / RECIPE_FILE), "steps": len(history),
+        "training_seconds": round(float(history["seconds"].sum()), 1), "machine": machine(),
+        "licence": "Apache-2.0", "made_by": f"{made_by} FOLDER --name {path.stem}",
+        "weights_sha256": sha256_of(path), "parameters": sum(p.numel() for p in model.parameters()),
+        **own,
     }  # fmt: skip
+    write_json(path.with_suffix(".json"), card)
+    return path.with_suffix(".json")
 
 
 def ship(folder: Path, name: str, made_by: str | None = None) -> Path:
@@ -107,17 +142,13 @@ def ship(folder: Path, name: str, made_by: str | None = None) -> Path:
     Returns:
         The path of the card.
     """
-    model, module, _ = trained_model(folder)
-    path = weights_folder() / f"{name}.safetensors"
-    save_weights(model, path, dtype="fp16", metadata={"name": name})
-    load_weights(model, path)  # what is scored is what is stored, rounding included
-    card = card_for(folder, name, real_scores(model, module), made_by)
-    card["weights_sha256"], card["parameters"] = (
-        sha256_of(path),
-        sum(p.numel() for p in model.parameters()),
-    )
-    write_json(path.with_suffix(".json"), card)
-    return path.with_suffix(".json")
+    sources = {"torso": source_sha256s("torso")}
+    model, module, recipe, path = stored(folder, name, sources)
+    return write_card(
+        model, folder, path, sources=sources,
+        scores=real_scores(model, module), limits=limits_of(recipe),
+        made_by=f"{made_by or f'fmtutor train {name}'}; python -m fmtutor.bench.ship",
+    )  # fmt: skip
 
 
 def main() -> None:

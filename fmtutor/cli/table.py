@@ -176,14 +176,13 @@ class Table:
         """Print the table of all finished cells; a folder gets it as table.md too."""
         from fmtutor.bench.few_shot_results import read_results
         from fmtutor.bench.few_shot_table import report
-        from fmtutor.core.files import atomic_path
+        from fmtutor.core.files import write_text
 
         results: list[dict[str, Any]] = read_results(folder)
         text = report(results, cells)
         print(f"\n{text}")
         if folder.is_dir():
-            with atomic_path(folder / "table.md") as part:
-                part.write_text(text + "\n")
+            write_text(folder / "table.md", text + "\n")
 
 
 def absolute(path: Path | None) -> Path | None:

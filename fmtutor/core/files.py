@@ -39,6 +39,12 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text as it is, line ends too, atomically."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON with sorted keys, atomically.
 
@@ -46,8 +52,7 @@ def write_json(path: str | Path, value: Any) -> None:
         ValueError: A float is NaN or infinite: JSON has no such value; store ``None``.
     """
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
-    with atomic_path(path) as part:
-        part.write_text(text + "\n")
+    write_text(path, text + "\n")
 
 
 def read_json(path: str | Path) -> Any:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fmtutor.core.files import atomic_path
+from fmtutor.core.files import write_text
 from fmtutor.course.assignment import Assignment, read_assignment, read_notebook, role_of, source_of
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -36,8 +36,7 @@ def release(source: Path, out: Path) -> Path:
             f"a release must not replace its own source, got {out}; name another folder."
         )
     notebook = released(read_notebook(source), assignment)
-    with atomic_path(target) as part:
-        part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
     return target
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fmtutor.core.files import atomic_path, read_json, write_json
+from fmtutor.core.files import read_json, write_json, write_text
 from fmtutor.course.feedback import feedback_page, number, page, text
 from fmtutor.course.grading import SubmissionResult
 
@@ -149,9 +149,3 @@ def write_csv(path: Path, fields: tuple[str, ...], rows: Iterable[dict[str, Any]
 def defused(value: Any) -> Any:
     """Put an apostrophe before a text that a spreadsheet would compute."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a text file, whole or not at all."""
-    with atomic_path(path) as part:
-        part.write_text(content, encoding="utf-8", newline="")

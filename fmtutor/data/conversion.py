@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fmtutor.core.files import atomic_path, read_json, write_json
+from fmtutor.core.files import read_json, write_json, write_text
 from fmtutor.data.cases import Case
 from fmtutor.data.fetching import SourceUnavailableError, require_room
 from fmtutor.data.nifti import write_nifti
@@ -232,5 +232,5 @@ def _finish(source: Source, target: _Target, outcomes: Sequence[Outcome]) -> Non
     write_json(target.folder / "splits.json", splits_of(source.name, done))
     plan = dataset_plan(card.modality, len(done), target.regions, ids) | READER
     text = json.dumps(plan, indent=1)
-    with atomic_path(target.folder / "dataset.json") as part:
-        part.write_text(text + "\n")  # nnU-Net reads a meaning into the order of the labels
+    # Not by `write_json`: nnU-Net reads a meaning into the order of the labels.
+    write_text(target.folder / "dataset.json", text + "\n")

@@ -126,6 +126,39 @@ def read_volume(path: str | Path) -> tuple[np.ndarray, Grid]:
     return array.reshape(grid.shape), grid
 
 
+def read_mask(path: Path, grid: Grid, *, structure: str, image: str) -> np.ndarray:
+    """Return the binary mask bool, as stored, of a file that has a structure of one image alone.
+
+    Args:
+        path: The mask's file.
+        grid: Of the image, as stored.
+        structure: What it is of, for messages.
+        image: What the image is called, for messages.
+
+    Raises:
+        FileNotFoundError: There is no such file; a structure that is absent has an empty mask.
+        ValueError: It lies on another grid, or holds other values than 0 and 1.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"every structure has a mask, even an empty one, got none for {structure!r} of "
+            f"{image} at {path}; unpack the scan again."
+        )
+    array, own = read_volume(path)
+    if not same_grid(own, grid):
+        raise ValueError(
+            f"image and mask must share a grid, got {grid.shape} @ {grid.spacing_mm} mm "
+            f"({grid.orientation}) in {image} and {own.shape} @ {own.spacing_mm} mm "
+            f"({own.orientation}) in {path}; unpack the scan again."
+        )
+    if not np.isin(array, (0, 1)).all():
+        raise ValueError(
+            f"a mask is of 0 and 1, got values from {array.min()} to {array.max()} in {path}; "
+            "unpack the scan again."
+        )
+    return array == 1
+
+
 def _open(path: Path) -> tuple[nib.Nifti1Image, bytes]:
     """Return the image and the file's bytes, unzipped whole so that its checksum is checked."""
     if not path.is_file():

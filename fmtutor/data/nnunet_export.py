@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fmtutor.core.files import atomic_path
+from fmtutor.core.files import write_text
 from fmtutor.data.cases import Case
 from fmtutor.data.nifti import write_nifti
 from fmtutor.data.regions import Protocol, Region
@@ -51,8 +51,8 @@ def write_dataset(
     if first is None:
         raise ValueError(f"a dataset needs at least one case, got none for {folder}.")
     text = json.dumps(dataset_plan(first.modality, len(names), regions, ids), indent=1)
-    with atomic_path(folder / "dataset.json") as part:
-        part.write_text(text + "\n")  # nnU-Net reads a meaning into the order of the labels
+    # Not by `write_json`: nnU-Net reads a meaning into the order of the labels.
+    write_text(folder / "dataset.json", text + "\n")
 
 
 def _regions(case: Case, protocol: Protocol | None) -> tuple[Region, ...]:

@@ -16,7 +16,7 @@ from PIL import Image
 from fmtutor.core.geometry import Grid, same_grid
 from fmtutor.data.cases import Case
 from fmtutor.data.dicom import load_series, read_dicom, series_grid
-from fmtutor.data.nifti import checked_labels, read_nifti, read_volume
+from fmtutor.data.nifti import checked_labels, read_mask, read_nifti, read_volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,19 +80,9 @@ def _read_masks(
     native: Grid = case.native  # type: ignore[assignment]
     labels = np.zeros(native.shape, np.uint8)
     for number in sorted(table):
-        path = masks.get(table[number])
-        if path is None or not path.is_file():
-            raise FileNotFoundError(
-                f"every structure has a mask, even an empty one, got none for {table[number]!r} of "
-                f"{name} ({path or image.parent}); unpack the scan again."
-            )
-        array, grid = read_volume(path)
-        if not same_grid(grid, native):
-            raise ValueError(
-                f"image and mask must share a grid, got {native.shape} ({native.orientation}) in "
-                f"{image} and {grid.shape} ({grid.orientation}) in {path}; unpack the scan again."
-            )
-        labels[_binary(array, path)] = number
+        structure = table[number]
+        path = masks.get(structure, image.parent)
+        labels[read_mask(path, native, structure=structure, image=name)] = number
     return _with_labels(case, native.array_to_ras(labels), table)
 
 
@@ -156,15 +146,6 @@ def _stacked(
     stack = np.stack([by_slice[name] for name in names]).transpose(2, 1, 0)
     checked = checked_labels(stack, table, source=str(series))
     return _with_labels(case, series_grid(headers).array_to_ras(checked), table)
-
-
-def _binary(array: np.ndarray, path: Path) -> np.ndarray:
-    if not np.isin(array, (0, 1)).all():
-        raise ValueError(
-            f"a mask is of 0 and 1, got values from {array.min()} to {array.max()} in {path}; "
-            "unpack the scan again."
-        )
-    return array == 1
 
 
 def _with_labels(case: Case, labels: np.ndarray, table: Mapping[int, str]) -> Case:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fmtutor.core.geometry import Grid, same_grid
+from fmtutor.core.geometry import Grid
 from fmtutor.core.tables import unknown_name
 from fmtutor.data.anatomy import TOTALSEGMENTATOR_V1, TOTALSEGMENTATOR_V2, canonical, table_parts
 from fmtutor.data.cases import Case
-from fmtutor.data.nifti import read_nifti, read_volume
+from fmtutor.data.nifti import read_mask, read_nifti
 
 IDS = {name: number for number, name in TOTALSEGMENTATOR_V1.items()}
 """Structure, which is also the name of its file, to its label id in v1's own table."""
@@ -124,24 +124,7 @@ class TotalSegmentatorV1:
 
     def _mask(self, scan_id: str, structure: str, native: Grid) -> np.ndarray:
         path = self.folder / scan_id / "segmentations" / f"{structure}.nii.gz"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"every structure has a mask, even an empty one, got none for {structure!r} of "
-                f"{scan_id} at {path}; unpack the scan again."
-            )
-        array, grid = read_volume(path)
-        if not same_grid(grid, native):
-            raise ValueError(
-                f"image and mask must share a grid, got {native.shape} @ {native.spacing_mm} mm "
-                f"({native.orientation}) in {scan_id}/ct.nii.gz and {grid.shape} @ "
-                f"{grid.spacing_mm} mm ({grid.orientation}) in {path}; unpack the scan again."
-            )
-        if not np.isin(array, (0, 1)).all():
-            raise ValueError(
-                f"a mask is of 0 and 1, got values from {array.min()} to {array.max()} in {path}; "
-                "unpack the scan again."
-            )
-        return array == 1
+        return read_mask(path, native, structure=structure, image=f"{scan_id}/ct.nii.gz")
 
 
 def _drawn(structures: Iterable[str]) -> list[str]:

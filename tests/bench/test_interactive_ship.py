@@ -8,6 +8,7 @@ import torch
 
 from fmtutor.bench import interactive_questions as asking
 from fmtutor.bench import interactive_ship as shipping
+from fmtutor.bench import ship as storing
 from fmtutor.bench.interactive_training import InteractiveRecipe, described
 from fmtutor.bench.training import RECIPE_FILE, WEIGHTS_FILE
 from fmtutor.core.files import write_json
@@ -25,7 +26,7 @@ def shipped_at(tmp_path, monkeypatch):
     """Ship a tiny network of a system into a folder of its own, scored on a made-up patient."""
     weights = tmp_path / "weights"
     weights.mkdir()
-    for module in (models, shipping):
+    for module in (models, storing):
         monkeypatch.setattr(module, "weights_folder", lambda: weights)
     monkeypatch.setattr(asking, "virtual_case", lambda centre, index: patient(f"p{index}"))
     models.load_shipped.cache_clear()
@@ -99,3 +100,13 @@ def test_a_shipped_network_answers_a_click_on_the_grid_of_an_anisotropic_case(sh
     )  # fmt: skip
     prediction = module.predict(model, case, Clicks(((10, 9, 3),), (True,)))
     assert prediction.mask(prediction.names[0]).shape == case.image.shape
+
+
+def test_scores_are_measured_again_and_nothing_else_changes(shipped_at):
+    before = shipped_at("early_prompt", "early_prompt")
+    models.load_shipped.cache_clear()
+    shipping.score_again("early_prompt", volumes=("target",), structures=("liver",))
+    after = models.card_of("early_prompt")
+    assert {row["structure"] for row in after["scores"]["rows"]} == {"liver"}
+    assert after.pop("scored_on")["packages"]["torch"]
+    assert {**after, "scores": before["scores"]} == before

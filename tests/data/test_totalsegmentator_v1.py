@@ -117,7 +117,7 @@ def test_a_missing_scan_says_which_there_are(folder: Path) -> None:
 def test_a_missing_mask_or_image_names_its_file(folder: Path) -> None:
     dataset = TotalSegmentatorV1(folder)
     with pytest.raises(
-        FileNotFoundError, match=r"none for 'aorta' of s0004 at .*aorta.nii.gz; unpack"
+        FileNotFoundError, match=r"none for 'aorta' of s0004/ct.nii.gz at .*aorta.nii.gz; unpack"
     ):
         dataset.case("s0004", ["aorta"])
     (folder / "s0029" / "ct.nii.gz").unlink()
