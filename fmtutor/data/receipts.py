@@ -30,9 +30,22 @@ class Receipt:
 
 
 def ledger(folder: Path) -> Mapping[str, Receipt]:
-    """Return the receipts of a folder of downloads by file name; empty where it has none."""
+    """Return the receipts of a folder of downloads by file name; empty where it has none.
+
+    Raises:
+        ValueError: The ledger is damaged, or not ours.
+    """
     path = folder / LEDGER
-    return {k: Receipt(**row) for k, row in read_json(path).items()} if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return {name: Receipt(**row) for name, row in read_json(path).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} must list what was fetched, got something else ({error}); delete it and run "
+            "this again: each file is then compared with its published checksum, and one without "
+            "is trusted anew."
+        ) from error
 
 
 def record(folder: Path, name: str, receipt: Receipt) -> None:
