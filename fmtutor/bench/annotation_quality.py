@@ -5,13 +5,13 @@ teach quite different things: errors that point outwards here and inwards there 
 many examples, errors that always point outwards are learnt. So the border is looked at: at each
 point x of the truth's border, annotator r has moved it by d_r(x) millimetres, outwards positive.
 
-==============  =================================================================================
-number          from d_r(x)
-==============  =================================================================================
-`bias_mm`       its mean: the whole mask is too generous, or too tight (`border_bias_mm`)
-`shared_mm`     root mean square over x of the annotators' mean: what they all do at that place
-`individual_mm` root mean square of what is left: differs from one annotator to the next
-==============  =================================================================================
+===============  ================================================================================
+number           from d_r(x)
+===============  ================================================================================
+`bias_mm`        its mean: the whole mask is too generous, or too tight (`border_bias_mm`)
+`shared_mm`      root mean square over x of the annotators' mean: what they all do at that place
+`individual_mm`  root mean square of what is left: differs from one annotator to the next
+===============  ================================================================================
 
 A vote of many removes what is individual and keeps what is shared.
 

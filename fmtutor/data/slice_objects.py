@@ -1,10 +1,10 @@
 """Training batches of 2D promptable networks: slices, or everyday pictures, with objects in them.
 
-for each image of the batch
-    scene   ~ the source: for slices by source, axis and region, so that rare ones come as often
-    scene   <- moved and lit anew                                        (`scenes.augmented`)
-    objects ~ the region that the scene was drawn for and others in sight, each the whole class or
-              one connected part of it; segments that nobody named; shapes drawn upon the image
+    for each image of the batch
+        scene   ~ the source: for slices by source, axis and region, so that rare ones come as often
+        scene   <- moved and lit anew                                        (`scenes.augmented`)
+        objects ~ the region that the scene was drawn for and others in sight, each the whole class
+                  or one connected part of it; segments that nobody named; shapes drawn upon it
 """
 
 from dataclasses import dataclass, field

@@ -5,9 +5,9 @@ of its resolution, and puts beside every perceptron a small module that gates ch
 the neighbours (`fmtutor.nets.sam_adapters.GatedAdapter`). Those, the prompt encoder and the mask
 decoder are trained, on points, boxes and masks alike:
 
-round 1          a box or one click; its loss trains adapters, prompts and decoder
-rounds 2 to 9    1, 3, 5 or 9 clicks on errors, or the last mask alone; the image's embedding has
-                 no gradient any more, so that they train prompts and decoder only
+    round 1          a box or one click; its loss trains adapters, prompts and decoder
+    rounds 2 to 9    1, 3, 5 or 9 clicks on errors, or the last mask alone; the image's embedding
+                     has no gradient any more, so that they train prompts and decoder only
 
 Source: Cheng et al., "SAM-Med2D", 2023.
 Taught in: 09
