@@ -1,5 +1,7 @@
 """Training batches of 2D promptable networks: slices, or everyday pictures, with objects in them.
 
+How one batch is drawn:
+
     for each image of the batch
         scene   ~ the source: for slices by source, axis and region, so that rare ones come as often
         scene   <- moved and lit anew                                        (`scenes.augmented`)

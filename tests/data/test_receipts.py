@@ -1,4 +1,4 @@
-"""The ledger of downloads: what a file was, on whose word it is trusted, and never half a ledger."""
+"""The ledger of downloads: what a file was, on whose word it is trusted, never half a ledger."""
 
 import errno
 import hashlib
