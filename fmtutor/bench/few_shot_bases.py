@@ -1,11 +1,19 @@
-"""The networks that few-shot cells begin from: supervised, self-supervised, or none."""
+"""The networks that few-shot cells begin from: supervised, self-supervised, or none.
 
+Those of this module are shipped. The paper profile has others, each behind `Bases`: published
+checkpoints (`fmtutor.bench.published_bases`) or trainings of one's own
+(`fmtutor.bench.trained_bases`).
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from fmtutor.bench.few_shot_grid import Cell
 from fmtutor.core.files import sha256_of
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
@@ -31,6 +39,23 @@ class Base:
     def row(self, structure: str) -> tuple[Tensor, Tensor] | None:
         """Return the head's row for a structure, or None where it has none."""
         return self.rows.get(structure)
+
+
+@runtime_checkable
+class Bases(Protocol):
+    """Where cells get a base that is not shipped: a folder of files."""
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Raise FileNotFoundError or ValueError with all that cells need and the folder lacks."""
+        ...
+
+    def sha256(self, cell: Cell) -> str:
+        """Return 12 hex digits of what a cell begins from; empty for plain chance."""
+        ...
+
+    def base(self, cell: Cell) -> Base:
+        """Return the base of a cell, in evaluation mode."""
+        ...
 
 
 def base_network(base: str, kind: Kind, *, seed: int) -> Base:

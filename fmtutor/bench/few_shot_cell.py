@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fmtutor.bench.few_shot_bases import Base, base_network
+from fmtutor.bench.few_shot_bases import Base, Bases, base_network
 from fmtutor.bench.few_shot_data import FewShotData, data_of
 from fmtutor.bench.few_shot_grid import Cell, Setting
 from fmtutor.bench.machine import machine, process_peak_mb, reset_process_peak
-from fmtutor.bench.published_bases import published_base
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import autocast, best_device, use_channels_last
 from fmtutor.core.seeds import seed_everything, seed_of
@@ -35,7 +34,7 @@ WINDOWS_AT_ONCE = 2
 
 
 def run_cell(
-    cell: Cell, setting: Setting, folder: Path | None = None, weights: Path | None = None
+    cell: Cell, setting: Setting, folder: Path | None = None, weights: Bases | None = None
 ) -> dict[str, Any]:
     """Run one cell.
 
@@ -43,7 +42,7 @@ def run_cell(
         cell: What to adapt to what.
         setting: At which scale.
         folder: Of the published dataset, where the setting needs one.
-        weights: Folder of the published bases' files, where the setting needs them.
+        weights: Where its base comes from; None takes a shipped one.
 
     Returns:
         Plain values for JSON: the cell, the setting, Dice of every test and real volume, parameters
@@ -75,11 +74,11 @@ def run_cell(
     }  # fmt: skip
 
 
-def base_of(cell: Cell, weights: Path | None) -> Base:
-    """Return a cell's base: a shipped one, or a published one of a folder."""
+def base_of(cell: Cell, weights: Bases | None) -> Base:
+    """Return a cell's base: a shipped one, or one of a folder."""
     if weights is None:
         return base_network(cell.base, cell.kind, seed=cell.seed)
-    return published_base(cell.table, cell.base, cell.kind, folder=weights, seed=cell.seed)
+    return weights.base(cell)
 
 
 def begun(base: Base, spec: Spec, structure: str) -> FewShotNet:

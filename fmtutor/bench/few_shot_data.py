@@ -5,7 +5,7 @@ those below it the tests; a case counts for a structure where it shows at least 
 published dataset: pools and tests as listed, from a folder in its original layout.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import count
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from fmtutor.bench.comparison import scoring_region
-from fmtutor.bench.few_shot_grid import Setting
+from fmtutor.bench.few_shot_grid import Cell, Setting
 from fmtutor.data.domains import TARGET, region_of
 from fmtutor.data.few_shot import Size, Volume, prepare
 from fmtutor.data.few_shot_splits import draw_support, published_split
@@ -31,6 +31,8 @@ MOST_LOOKED_AT = 99
 VOLUMES_KEPT = 256
 """Prepared volumes that a process keeps for its next cells, 2 MB each in the quick setting."""
 DATASET = "totalsegmentator"
+SHOWN = 8
+"""Missing files that a message names."""
 
 
 @runtime_checkable
@@ -85,9 +87,8 @@ class PublishedData:
 
     def support(self, structure: str, patch: Size, *, shots: int, seed: int) -> list[Volume]:
         """Return the scans that a seed draws from the published pool."""
-        pool = published_split(structure, DATASET).pool
-        drawn = draw_support(len(pool), shots, seed).support
-        return [self._volume(pool[index], structure, patch) for index in drawn]
+        scans = published_support(structure, shots, seed)
+        return [self._volume(scan, structure, patch) for scan in scans]
 
     def tests(self, structure: str, patch: Size) -> list[Volume]:
         """Return the published test scans."""
@@ -102,6 +103,44 @@ class PublishedData:
         case = TotalSegmentatorV1(self.folder).case(scan, [structure])
         spacing_mm = self.setting.spacing_mm
         return prepare(case, Region.of(structure), spacing_mm=spacing_mm, patch=patch)
+
+
+def published_support(structure: str, shots: int, seed: int) -> tuple[str, ...]:
+    """Return the scans that a seed draws from a structure's published pool."""
+    pool = published_split(structure, DATASET).pool
+    return tuple(pool[index] for index in draw_support(len(pool), shots, seed).support)
+
+
+def check_scans(cells: Iterable[Cell], folder: Path) -> None:
+    """Look for every file that cells will read, before the first of them trains.
+
+    Raises:
+        FileNotFoundError: Scans or masks are missing; the message names them.
+        ValueError: The folder is none of TotalSegmentator v1.
+    """
+    there = set(TotalSegmentatorV1(folder).ids)
+    needed = {
+        (scan, cell.structure)
+        for cell in cells
+        for scan in (
+            *published_support(cell.structure, cell.shots, cell.seed),
+            *published_split(cell.structure, DATASET).test,
+        )
+    }
+    lacking = sorted({scan for scan, _ in needed} - there)
+    lacking += sorted(
+        f"{scan}/{file}"
+        for scan, structure in needed
+        for file in ("ct.nii.gz", f"segmentations/{structure}.nii.gz")
+        if scan in there and not (folder / scan / file).is_file()
+    )
+    if lacking:
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        raise FileNotFoundError(
+            f"these cells read {len({scan for scan, _ in needed})} published scans, {folder} lacks "
+            f"{', '.join(lacking[:SHOWN])}{more}; unpack all of the dataset, or choose other cells "
+            "with --structures and --seeds."
+        )
 
 
 def data_of(setting: Setting, folder: Path | None) -> FewShotData:

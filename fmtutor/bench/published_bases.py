@@ -5,12 +5,15 @@ encoder. None of these files may be passed on with this package: they are read f
 yours, under the names that their authors give them, tensor by tensor (`fmtutor.hub.published`).
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from fmtutor.bench.few_shot_bases import Base
+from fmtutor.bench.few_shot_grid import Cell
 from fmtutor.core.files import sha256_of
 from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
@@ -30,54 +33,58 @@ CHECKPOINTS = {
 """Table, base and backbone to the checkpoint in `fmtutor.hub.layouts.PUBLISHED`."""
 
 
-def files_needed(table: str) -> dict[str, str]:
-    """Return what a table begins from: checkpoint to the name of its file."""
-    return {n: PUBLISHED[n].file for key, n in CHECKPOINTS.items() if key.startswith(f"{table} ")}
+def checkpoints_needed(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Return the checkpoints that cells begin from; those that begin from chance need none."""
+    keys = {_key(cell) for cell in cells}
+    return tuple(name for key, name in CHECKPOINTS.items() if key in keys)
 
 
-def check_files(table: str, folder: Path) -> None:
-    """Raise FileNotFoundError with all files that a table needs and the folder lacks."""
-    lacking = [
-        f"{file} from {PUBLISHED[name].source} ({PUBLISHED[name].licence})"
-        for name, file in files_needed(table).items()
-        if not (folder / file).is_file()
-    ]
-    if lacking:
-        raise FileNotFoundError(f"{folder} lacks {'; '.join(lacking)}.")
+@dataclass(frozen=True)
+class PublishedBases:
+    """Published checkpoints, as `fmtutor.bench.few_shot_bases.Bases`.
 
-
-def published_sha256(table: str, base: str, kind: Kind, *, folder: Path) -> str:
-    """Return 12 hex digits of a base's file in the folder; empty where it has none."""
-    name = CHECKPOINTS.get(f"{table} {base} {kind}")
-    return sha256_of(folder / PUBLISHED[name].file)[:12] if name else ""
-
-
-def published_base(table: str, base: str, kind: Kind, *, folder: Path, seed: int) -> Base:
-    """Return a published base, in evaluation mode.
-
-    It has no rows: SuPreM's head is generated from text, and FSEFT's has none of the new organs. So
-    there is no zero-shot here, and the corrected preset starts from a random head.
-
-    Args:
-        table: "fseft-known" or "fseft-novel".
-        base: "supervised", "self-supervised" or "random".
-        kind: Of the backbone.
-        folder: Of the checkpoint files.
-        seed: Of weights that no file gives.
-
-    Raises:
-        FileNotFoundError: The folder lacks the file.
-        ValueError: The table has no such base, or the file is another one.
+    They have no rows: SuPreM's head is generated from text, and FSEFT's has none of the new organs.
+    So there is no zero-shot here, and the corrected preset starts from a random head.
     """
-    if base == "random":
-        return Base("random", _bare(kind, seed), {})
-    name = lookup(CHECKPOINTS, f"{table} {base} {kind}", "published base")
-    module = load(name, folder / PUBLISHED[name].file)
-    if base == "self-supervised":
-        backbone = _bare("swin", seed)
-        load_encoder(backbone, module.state_dict())  # type: ignore[arg-type]
-        return Base(name, backbone, {})
-    return Base(name, module.backbone, {})  # type: ignore[arg-type]
+
+    folder: Path
+    """Of the checkpoint files."""
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Raise FileNotFoundError with all files that cells need and the folder lacks."""
+        lacking = [
+            f"{entry.file} from {entry.source} ({entry.licence})"
+            for entry in map(PUBLISHED.__getitem__, checkpoints_needed(cells))
+            if not (self.folder / entry.file).is_file()
+        ]
+        if lacking:
+            raise FileNotFoundError(f"{self.folder} lacks {'; '.join(lacking)}.")
+
+    def sha256(self, cell: Cell) -> str:
+        """Return 12 hex digits of the file that a cell begins from; empty where it has none."""
+        name = CHECKPOINTS.get(_key(cell))
+        return sha256_of(self.folder / PUBLISHED[name].file)[:12] if name else ""
+
+    def base(self, cell: Cell) -> Base:
+        """Return the base of a cell, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: The folder lacks the file.
+            ValueError: The table has no such base, or the file is another one.
+        """
+        if cell.base == "random":
+            return Base("random", _bare(cell.kind, cell.seed), {})
+        name = lookup(CHECKPOINTS, _key(cell), "published base")
+        module = load(name, self.folder / PUBLISHED[name].file)
+        if cell.base == "self-supervised":
+            backbone = _bare("swin", cell.seed)
+            load_encoder(backbone, module.state_dict())  # type: ignore[arg-type]
+            return Base(name, backbone, {})
+        return Base(name, module.backbone, {})  # type: ignore[arg-type]
+
+
+def _key(cell: Cell) -> str:
+    return f"{cell.table} {cell.base} {cell.kind}"
 
 
 def _bare(kind: Kind, seed: int) -> nn.Module:

@@ -85,6 +85,10 @@ def _organs(_: str, profile: str) -> Recipe:
     return replace(recipe, config=config, precision="fast", ema_decay=0.998, balance=0.5)
 
 
+WHOLE = {"genesis_unet": ("genesis_unet", 64), "small_swin_unetr": ("swin_unetr", 48)}
+"""The quick few-shot bases' backbones to those of the published tables, with their width."""
+
+
 def _few_shot(backbone: str, channels: int, **changes: Any) -> Callable[[str, str], Recipe]:
     """A base of the few-shot family: FSEFT's loss, six partly labelled centres and a full one."""
 
@@ -92,7 +96,8 @@ def _few_shot(backbone: str, channels: int, **changes: Any) -> Callable[[str, st
         recipe = recipe_with("fseft", profile, (*CENTRES.values(), WIDE), patients=16)
         recipe = replace(recipe, wide_patients=300, wide_share=0.6)
         if profile != "quick":
-            return recipe
+            name, width = WHOLE[backbone]
+            return replace(recipe, config=replace(recipe.config, backbone=name, channels=(width,)))
         config = replace(
             recipe.config, backbone=backbone, channels=(channels,), spacing_mm=(5.0, 5.0, 5.0),
             lr=3e-3, warmup_steps=100, weight_decay=1e-4, **changes,
@@ -240,8 +245,7 @@ def train(
 
     Args:
         name: A name in `RECIPES`, or a system of `ELSEWHERE`.
-        profile: "quick" or "gpu" on the virtual cohort. "paper" is the published protocol on the
-            published data, which have to be fetched first.
+        profile: "quick" or "gpu" on the virtual cohort; `fmtutor.bench.paper_training` has "paper".
         folder: Where checkpoints, history, recipe and weights go; a second call resumes. "suprem"
             trains its first model there too, in ``first``, and keeps the completed cases.
         seed: Of weights and patches.
@@ -276,10 +280,7 @@ def train(
         return
     make = lookup(RECIPES, name, "recipe")
     if profile == "paper":
-        raise ValueError(
-            "the paper profile trains on published datasets, not on virtual patients: write them "
-            "as nnU-Net raw folders and call train_recipe(..., sources=[...]), or use quick or gpu."
-        )
+        raise ValueError("paper takes published datasets: fmtutor.bench.paper_training, or --data.")
     recipe = make(name, profile)
     if steps is not None:
         recipe = replace(recipe, config=replace(recipe.config, steps=steps))

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from fmtutor.bench.few_shot_bases import Bases
     from fmtutor.bench.few_shot_estimate import Estimate
-    from fmtutor.bench.few_shot_grid import Cell
+    from fmtutor.bench.few_shot_grid import Cell, Setting
+    from fmtutor.bench.rehearsal import Cut
     from fmtutor.bench.sweep import Done, Runner
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -30,8 +32,12 @@ class Table:
     """Folder of TotalSegmentator v1, for paper."""
     weights: Path | None = None
     """Folder of the published checkpoints that paper begins from, under their authors' names."""
+    bases: Path = Path("runs/train")
+    """Where paper begins from without --weights: the folder in which `fmtutor train few_shot_unet
+    --profile paper` and few_shot_swin left their trainings."""
     out: Path | None = None
-    """Folder of the results; default runs/tables/NAME-PROFILE. Or a collected file, to render."""
+    """Folder of the results; default runs/tables/NAME-PROFILE, and -rehearsal behind it for one. Or
+    a collected file, to render."""
     scheduler: str = "local"
     """local (processes here), serial (this process), slurm, or the address of a Dask scheduler."""
     workers: int = 0
@@ -44,6 +50,12 @@ class Table:
     """Seeds; none means all."""
     kinds: tuple[str, ...] = ()
     """Backbones, swin or unet; none means all."""
+    structures: tuple[str, ...] = ()
+    """Organs, such as spleen; none means all."""
+    steps: int | None = None
+    """For a rehearsal: optimiser steps of a cell, in place of the profile's."""
+    patch: tuple[int, int, int] | None = None
+    """For a rehearsal: voxels of a patch, in place of the profile's."""
     limit: int | None = None
     """Cells to run at most this time; 0 prints the estimate and what there is."""
     render_only: Flag = False
@@ -58,10 +70,12 @@ class Table:
         from fmtutor.bench.few_shot_sweep import check_name, check_results, chosen_cells
 
         check_name(self.name)
-        folder = self.out or Path("runs") / "tables" / f"{self.name}-{self.profile}"
+        rehearsal = "-rehearsal" if self.steps or self.patch else ""
+        folder = self.out or Path("runs/tables") / f"{self.name}-{self.profile}{rehearsal}"
         cells = chosen_cells(
-            self.name, self.profile, rows=self.rows, seeds=self.seeds, kinds=self.kinds
-        )
+            self.name, self.profile, rows=self.rows, seeds=self.seeds, kinds=self.kinds,
+            structures=self.structures,
+        )  # fmt: skip
         if self.collect is not None:
             from fmtutor.bench.few_shot_results import collect
 
@@ -71,60 +85,84 @@ class Table:
             check_results(folder, self.name, self.profile)
             self.render(folder, cells)
             return 0
-        self.check()
+        self.check(cells)
         failed = self.sweep(folder, cells)
         self.render(folder, cells)
         return int(failed)
 
-    def check(self) -> None:
-        """Raise ValueError where an option cannot be meant."""
-        from fmtutor.bench.few_shot_grid import setting_of
-
+    def check(self, cells: "Sequence[Cell]") -> None:
+        """Raise an error where an option cannot be meant, or where what cells need is not there."""
         if self.workers < 0 or self.workers_per_gpu < 1 or (self.limit or 0) < 0:
             raise ValueError(
                 "--workers and --limit must be 0 or more and --workers-per-gpu 1 or more, got "
                 f"{self.workers}, {self.limit} and {self.workers_per_gpu}."
             )
-        virtual = setting_of(self.name, self.profile).data == "virtual"
-        if virtual and self.data is not None:
-            raise ValueError(
-                f"--data is for --profile paper; {self.profile} takes virtual patients, leave it "
-                "out."
-            )
-        if not virtual and self.data is None:
+        if self.setting().data == "virtual":
+            self.check_virtual()
+            return
+        if self.data is None:
             raise ValueError(
                 f"--profile {self.profile} runs the published protocol on {PUBLISHED_DATA}; name "
                 "its folder with --data."
             )
-        if self.data is not None and not self.data.is_dir():
+        if not self.data.is_dir():
             raise ValueError(f"--data must be the folder of {PUBLISHED_DATA}, got {self.data}.")
-        if virtual != (self.weights is None):
+        from fmtutor.bench.few_shot_data import check_scans
+
+        if (origin := self.origin()) is not None:
+            origin.check(cells)
+        check_scans(cells, self.data)
+
+    def check_virtual(self) -> None:
+        """Raise ValueError for options of the published data."""
+        if self.data is not None:
             raise ValueError(
-                f"--profile {self.profile} begins from the shipped bases; leave --weights out."
-                if virtual
-                else f"--profile {self.profile} begins from published checkpoints; name their "
-                "folder with --weights."
+                f"--data is for --profile paper; {self.profile} takes virtual patients, leave it "
+                "out."
             )
         if self.weights is not None:
-            from fmtutor.bench.published_bases import check_files
+            raise ValueError(
+                f"--profile {self.profile} begins from the shipped bases; leave --weights out."
+            )
 
-            check_files(self.name, self.weights)
+    def cut(self) -> "Cut":
+        """Return what a rehearsal does less of."""
+        from fmtutor.bench.rehearsal import Cut
+
+        return Cut(steps=self.steps, patch=self.patch)
+
+    def setting(self) -> "Setting":
+        """Return what all cells share."""
+        from fmtutor.bench.few_shot_grid import setting_of
+
+        return self.cut().setting(setting_of(self.name, self.profile))
+
+    def origin(self) -> "Bases | None":
+        """Return where bases come from; None is what is shipped."""
+        from fmtutor.bench.published_bases import PublishedBases
+        from fmtutor.bench.trained_bases import TrainedBases
+
+        if self.setting().data == "virtual":
+            return None
+        if self.weights is not None:
+            return PublishedBases(self.weights.resolve())
+        return TrainedBases(self.bases.resolve())
 
     def sweep(self, folder: Path, cells: "Sequence[Cell]") -> bool:
         """Print the estimate, run what is not finished, return whether a cell failed."""
-        from fmtutor.bench.few_shot_grid import setting_of
         from fmtutor.bench.few_shot_sweep import config_of, jobs_of, work_of
         from fmtutor.bench.sweep import Task, claim, sweep, tasks_of
 
-        setting, config = setting_of(self.name, self.profile), config_of(self.name, self.profile)
+        setting, config = self.setting(), config_of(self.name, self.profile, self.cut())
         workers, runner = self.runner()
         claim(folder, config)
         if self.resume_from is not None:
             from fmtutor.bench.few_shot_results import restore
 
             print(f"{restore(self.resume_from, folder)} cells from {self.resume_from}", flush=True)
-        work = work_of(setting, absolute(self.data), absolute(self.weights))
-        tasks = tasks_of(jobs_of(cells, self.weights), work, folder, config)
+        origin = self.origin()
+        work = work_of(setting, None if self.data is None else self.data.resolve(), origin)
+        tasks = tasks_of(jobs_of(cells, origin), work, folder, config)
         waiting: list[Task] = [task for task in tasks if not task.finished()]
         todo = waiting[: self.limit]
         guess = self.estimated(folder, cells, workers)
@@ -138,12 +176,10 @@ class Table:
     def estimated(self, folder: Path, cells: "Sequence[Cell]", workers: int) -> "Estimate":
         """Return what is left to do and what that takes."""
         from fmtutor.bench.few_shot_estimate import estimate
-        from fmtutor.bench.few_shot_grid import setting_of
         from fmtutor.bench.few_shot_results import read_results
 
-        setting = setting_of(self.name, self.profile)
         results = read_results(folder)
-        return estimate(cells, results, setting, profile=self.profile, workers=workers)
+        return estimate(cells, results, self.setting(), profile=self.profile, workers=workers)
 
     def runner(self) -> "tuple[int, Runner]":
         """Return how many workers to expect, and where they are.
@@ -174,20 +210,20 @@ class Table:
 
     def render(self, folder: Path, cells: "Sequence[Cell]") -> None:
         """Print the table of all finished cells; a folder gets it as table.md too."""
-        from fmtutor.bench.few_shot_results import read_results
+        from fmtutor.bench.few_shot_results import read_config, read_results
         from fmtutor.bench.few_shot_table import report
+        from fmtutor.bench.rehearsal import told
         from fmtutor.core.files import write_text
 
         results: list[dict[str, Any]] = read_results(folder)
         text = report(results, cells)
+        if cut := told(read_config(folder), self.name, self.profile):
+            text = f"{cut}\n\n{text}"
+        if bases := sorted({result["base"] for result in results if self.profile == "paper"}):
+            text = f"{text}\n\nThe cells began from {', '.join(bases)}."
         print(f"\n{text}")
         if folder.is_dir():
             write_text(folder / "table.md", text + "\n")
-
-
-def absolute(path: Path | None) -> Path | None:
-    """Return a path that means the same in every worker."""
-    return None if path is None else path.resolve()
 
 
 def followed(outcomes: "Iterable[Done]", count: int, workers: int, folder: Path) -> bool:

@@ -1,8 +1,9 @@
 """`fmtutor train`: train one named system with its committed recipe."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -22,8 +23,14 @@ class Train:
     """Folder for checkpoints and history; default runs/train/SYSTEM-PROFILE-SEED."""
     seed: int = 0
     """Seed of everything drawn: weights, cases, patches."""
+    data: tuple[Path, ...] = ()
+    """For paper: nnU-Net raw folders of the datasets that teach, as data_scripts converts them."""
     steps: int | None = None
     """Training steps, in place of the profile's."""
+    width: int | None = None
+    """For a rehearsal of paper: features of the network's first level."""
+    patch: tuple[int, int, int] | None = None
+    """For a rehearsal of paper: voxels of a patch."""
     start: Path | None = None
     """A finished training folder of the same network to begin from, for a longer training in parts;
     take another seed, or it sees the same patches again."""
@@ -37,17 +44,14 @@ class Train:
         folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
         self.check(folder)
 
-        from fmtutor.bench.training import ELSEWHERE, RECIPES, train
+        from fmtutor.bench.training import ELSEWHERE, RECIPES
         from fmtutor.core.tables import lookup
 
         lookup({**RECIPES, **dict.fromkeys(ELSEWHERE)}, self.system, "recipe")
 
         count, last = 0, None
-        begun = {} if self.start is None else {"start": self.start}
-        for record in train(
-            self.system, profile=self.profile, folder=folder, seed=self.seed, steps=self.steps,
-            **begun,
-        ):  # fmt: skip
+        published = self.profile == "paper" and self.system in RECIPES
+        for record in self.on_datasets(folder) if published else self.on_patients(folder):
             if count % self.every == 0:
                 print(described(record), flush=True)
             count, last = count + 1, record
@@ -60,8 +64,33 @@ class Train:
         )
         return 0
 
+    def on_patients(self, folder: Path) -> Iterator[Any]:
+        """Train on the virtual cohort."""
+        from fmtutor.bench.training import train
+
+        begun = {} if self.start is None else {"start": self.start}
+        return train(
+            self.system, profile=self.profile, folder=folder, seed=self.seed, steps=self.steps,
+            **begun,
+        )  # fmt: skip
+
+    def on_datasets(self, folder: Path) -> Iterator[Any]:
+        """Train on published datasets."""
+        from fmtutor.bench.paper_training import train_paper
+        from fmtutor.bench.rehearsal import Cut
+
+        cut = Cut(steps=self.steps, width=self.width, patch=self.patch)
+        return train_paper(self.system, self.data, folder=folder, seed=self.seed, cut=cut)
+
     def check(self, folder: Path) -> None:
         """Raise ValueError where an option cannot be meant."""
+        if self.profile != "paper" and (self.data or self.width or self.patch):
+            raise ValueError(
+                f"--data, --width and --patch are for --profile paper; {self.profile} takes "
+                "virtual patients, leave them out."
+            )
+        if self.profile == "paper" and self.start is not None:
+            raise ValueError("--start is for quick and gpu; leave it out with --profile paper.")
         if self.steps is not None and self.steps < 1:
             raise ValueError(
                 f"--steps must be at least 1, got {self.steps}; leave it out for the profile's."

@@ -25,7 +25,7 @@ from fmtutor.data.published_images import bytes_of, is_linked, write_image
 from fmtutor.data.regions import Region
 from fmtutor.data.scans import Scan
 from fmtutor.data.sides import body_middle, split_sides
-from fmtutor.data.source_splits import splits_of
+from fmtutor.data.source_splits import SPLITS_FILE, splits_of
 from fmtutor.data.sources import Source
 
 RECORD = "conversion.json"
@@ -229,7 +229,7 @@ def _finish(source: Source, target: _Target, outcomes: Sequence[Outcome]) -> Non
     if not done:
         return
     ids = {name: number for number, name in enumerate(target.written, start=1)}
-    write_json(target.folder / "splits.json", splits_of(source.name, done))
+    write_json(target.folder / SPLITS_FILE, splits_of(source.name, done))
     plan = dataset_plan(card.modality, len(done), target.regions, ids) | READER
     text = json.dumps(plan, indent=1)
     # Not by `write_json`: nnU-Net reads a meaning into the order of the labels.

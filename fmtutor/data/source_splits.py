@@ -5,14 +5,18 @@ two sets of the few-shot runs the published pools, tests and draws (`fmtutor.dat
 so that nnU-Net or anything else can repeat them without this package.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from fmtutor.core.files import read_json
 from fmtutor.data.few_shot_splits import draw_support, published_split, published_structures
 from fmtutor.data.scans import Scan
 
 FEW_SHOT = {"totalsegmentator_v1": "totalsegmentator", "flare22": "flare22"}
 """Source to the name of its published few-shot lists."""
+SPLITS_FILE = "splits.json"
+"""Beside ``dataset.json``."""
 SHOTS, SEEDS = (5, 10), (0, 1, 2)
 """The published numbers of shots, and seeds."""
 
@@ -77,3 +81,31 @@ def _draws(pool: tuple[str, ...], shots: int) -> dict[str, Any]:
         support = [pool[index] for index in draw.support]
         found[str(seed)] = {"support": support, "held_out": pool[draw.held_out]}
     return found
+
+
+def teaching_scans(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the scans of a converted dataset that a base network may learn from.
+
+    The makers' other parts are left to their tests. So are the pools and tests of the published
+    few-shot lists: a base that has seen one of those would be scored on what it knows, and a
+    support of five would not be all that it ever saw of them.
+
+    Args:
+        folder: Of the dataset; without ``splits.json`` in it, all its scans may teach.
+        names: Its scans.
+
+    Raises:
+        ValueError: None is left.
+    """
+    if not (folder / SPLITS_FILE).is_file():
+        return tuple(names)
+    splits = read_json(folder / SPLITS_FILE)
+    may = set(splits["parts"].get("train", ()))
+    for lists in splits.get("few_shot", {}).get("structures", {}).values():
+        may -= {*lists["pool"], *lists["test"]}
+    if not may.intersection(names):
+        raise ValueError(
+            f"a base learns from training scans that no few-shot list names, {folder} has none "
+            f"among its {len(names)}; convert the whole dataset."
+        )
+    return tuple(name for name in names if name in may)

@@ -1,5 +1,6 @@
 """The published bases: which file each table needs, and what a folder lacks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,27 +8,30 @@ import torch
 from torch import nn
 
 from fmtutor.bench import published_bases
-from fmtutor.bench.published_bases import (
-    CHECKPOINTS,
-    check_files,
-    files_needed,
-    published_base,
-    published_sha256,
-)
+from fmtutor.bench.few_shot_bases import Bases
+from fmtutor.bench.few_shot_grid import Cell, cells_of
+from fmtutor.bench.published_bases import CHECKPOINTS, PublishedBases, checkpoints_needed
 from fmtutor.hub.layouts import PUBLISHED
 from fmtutor.nets.genesis_unet import GenesisUNet
 
 
+def cell(table: str, base: str, kind: str) -> Cell:
+    return replace(cells_of(table, "paper")[0], base=base, kind=kind)
+
+
 def test_known_organs_begin_from_suprem_and_new_ones_from_fseft() -> None:
-    assert set(files_needed("fseft-known")) == {"suprem-unet", "suprem-swin"}
-    assert set(files_needed("fseft-novel")) == {"fseft-swin", "swin-unetr-ssl"}
+    known, novel = cells_of("fseft-known", "paper"), cells_of("fseft-novel", "paper")
+    assert set(checkpoints_needed(known)) == {"suprem-unet", "suprem-swin"}
+    assert set(checkpoints_needed(novel)) == {"fseft-swin", "swin-unetr-ssl"}
+    assert checkpoints_needed(c for c in known if c.kind == "unet") == ("suprem-unet",)
+    assert checkpoints_needed(c for c in known if c.base == "random") == ()
     assert set(CHECKPOINTS.values()) <= set(PUBLISHED)
 
 
 def test_a_folder_without_the_files_names_all_of_them_and_where_they_are(tmp_path: Path) -> None:
     (tmp_path / PUBLISHED["fseft-swin"].file).touch()
     with pytest.raises(FileNotFoundError, match=r"model_swinvit\.pt from https") as error:
-        check_files("fseft-novel", tmp_path)
+        PublishedBases(tmp_path).check(cells_of("fseft-novel", "paper"))
     assert "fseft.pth" not in str(error.value)
 
 
@@ -36,7 +40,9 @@ def test_a_checkpoint_gives_its_backbone(monkeypatch: pytest.MonkeyPatch, tmp_pa
     whole.backbone = GenesisUNet(width=8)
     asked = []
     monkeypatch.setattr(published_bases, "load", lambda *given: (asked.append(given), whole)[1])
-    base = published_base("fseft-known", "supervised", "unet", folder=tmp_path, seed=0)
+    bases = PublishedBases(tmp_path)
+    assert isinstance(bases, Bases)
+    base = bases.base(cell("fseft-known", "supervised", "unet"))
     assert base.backbone is whole.backbone
     assert base.row("liver") is None
     assert asked == [("suprem-unet", tmp_path / "supervised_suprem_unet_2100.pth")]
@@ -49,7 +55,7 @@ def test_the_self_supervised_encoder_is_put_into_a_new_network(
 
     encoder = SwinEncoder()
     monkeypatch.setattr(published_bases, "load", lambda *_: encoder)
-    base = published_base("fseft-novel", "self-supervised", "swin", folder=tmp_path, seed=0)
+    base = PublishedBases(tmp_path).base(cell("fseft-novel", "self-supervised", "swin"))
     ours, theirs = base.backbone.state_dict(), encoder.state_dict()
     name = "swinViT.patch_embed.proj.weight"
     assert torch.equal(ours[name], theirs[name])
@@ -57,13 +63,14 @@ def test_the_self_supervised_encoder_is_put_into_a_new_network(
 
 def test_a_table_without_such_a_base_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"fseft-known supervised unet"):
-        published_base("fseft-known", "self-supervised", "unet", folder=tmp_path, seed=0)
+        PublishedBases(tmp_path).base(cell("fseft-known", "self-supervised", "unet"))
 
 
 def test_the_hash_of_a_base_is_that_of_its_file(tmp_path: Path) -> None:
-    file = tmp_path / PUBLISHED["suprem-unet"].file
+    file, bases = tmp_path / PUBLISHED["suprem-unet"].file, PublishedBases(tmp_path)
+    begun = cell("fseft-known", "supervised", "unet")
     file.write_bytes(b"one")
-    one = published_sha256("fseft-known", "supervised", "unet", folder=tmp_path)
+    one = bases.sha256(begun)
     file.write_bytes(b"two")
-    assert one != published_sha256("fseft-known", "supervised", "unet", folder=tmp_path) != ""
-    assert published_sha256("fseft-known", "random", "unet", folder=tmp_path) == ""
+    assert one != bases.sha256(begun) != ""
+    assert bases.sha256(replace(begun, base="random")) == ""

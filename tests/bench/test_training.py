@@ -82,6 +82,13 @@ def test_the_paper_profile_says_what_it_needs(tmp_path):
         next(train("fseft", profile="paper", folder=tmp_path))
 
 
+@pytest.mark.parametrize("profile", ["gpu", "paper"])
+def test_the_few_shot_bases_have_the_published_networks_where_they_are_not_quick(profile):
+    unet, swin = (RECIPES[f"few_shot_{kind}"]("", profile).config for kind in ("unet", "swin"))
+    assert (unet.backbone, unet.channels) == ("genesis_unet", (64,))
+    assert (swin.backbone, swin.channels) == ("swin_unetr", (48,))
+
+
 def test_heads_have_their_own_rate_and_nothing_is_lost():
     model = paradigm("fseft").build(tiny_recipe().config)
     rest, heads = parameter_groups(model, lr=1e-3, head_lr=1e-2)

@@ -101,7 +101,10 @@ def test_results_of_another_setting_are_refused(ran, capsys):
         (["fseft-knwn"], "did you mean fseft-known"),
         (["fseft-known", "--profile", "paper"], "name its folder with --data"),
         (["fseft-known", "--profile", "paper", "--data", "none"], "must be the folder of"),
-        (["fseft-known", "--profile", "paper", "--data", "."], "their folder with --weights"),
+        (["fseft-known", "--profile", "paper", "--data", "."], "train few_shot_swin --profile"),
+        (["fseft-known", "--profile", "paper", "--data", ".", "--weights", "."], "_unet_2100.pth"),
+        (["fseft-known", "--structures", "spleeen"], "did you mean spleen"),
+        (["fseft-known", "--steps", "0"], "--steps must be at least 1"),
         (["fseft-known", "--weights", "."], "leave --weights out"),
         (["fseft-known", "--data", "."], "takes virtual patients"),
         (["fseft-known", "--rows", "Lora", "Bais"], "unknown row 'bais'; did you mean bias"),
@@ -118,6 +121,16 @@ def test_what_cannot_be_meant_is_one_line_and_status_2(ran, words, said, capsys,
     assert said in capsys.readouterr().err
     assert ran == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rehearsal_has_a_folder_of_its_own_and_says_what_it_is(ran, tmp_path, capsys):
+    words = ["table", "fseft-known", *BIAS, "--steps", "2", "--structures", "spleen"]
+    assert main(words) == 0
+    assert "2 cells, 2 to do" in capsys.readouterr().out
+    text = (tmp_path / "runs/tables/fseft-known-quick-rehearsal/table.md").read_text()
+    assert text.startswith("**A rehearsal, no result of the quick setting**: steps {'decoder': 2")
+    assert main([*words[:-3], "5", "--out", "runs/tables/fseft-known-quick-rehearsal"]) == 2
+    assert "another configuration (setting.steps.decoder is 2 there" in capsys.readouterr().err
 
 
 def test_gpus_are_dealt_to_as_many_workers_as_share_them(monkeypatch):

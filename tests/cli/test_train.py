@@ -72,3 +72,36 @@ def test_a_training_may_begin_from_another(calls, tmp_path):
     words = ["train", "fseft", "--out", str(tmp_path), "--start", "runs/first"]
     assert main(words) == 0
     assert calls[0][1]["start"] == Path("runs/first")
+
+
+def test_the_paper_profile_takes_datasets_and_what_a_rehearsal_cuts(calls, monkeypatch, tmp_path):
+    from fmtutor.bench.rehearsal import Cut
+
+    asked = []
+
+    def train_paper(system, data, **options):
+        asked.append((system, data, options))
+        yield Record(0, 1.0)
+
+    stand_in = SimpleNamespace(train_paper=train_paper)
+    monkeypatch.setitem(sys.modules, "fmtutor.bench.paper_training", stand_in)
+    words = ["train", "fseft", "--profile", "paper", "--out", str(tmp_path), "--data", "a", "b"]
+    assert main([*words, "--steps", "4", "--width", "12", "--patch", "64", "32", "32"]) == 0
+    cut = Cut(steps=4, width=12, patch=(64, 32, 32))
+    options = {"folder": tmp_path, "seed": 0, "cut": cut}
+    assert asked == [("fseft", (Path("a"), Path("b")), options)]
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "a"], "--data, --width and --patch are for --profile paper"),
+        (["--width", "4"], "leave them out"),
+        (["--profile", "paper", "--start", "a"], "--start is for quick and gpu"),
+    ],
+)
+def test_options_of_another_profile_are_refused(calls, words, said, capsys):
+    assert main(["train", "fseft", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert calls == []

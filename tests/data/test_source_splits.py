@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fmtutor.core.files import write_json
 from fmtutor.data.few_shot_splits import published_structures
 from fmtutor.data.scans import Scan
-from fmtutor.data.source_splits import few_shot_lists, splits_of
+from fmtutor.data.source_splits import few_shot_lists, splits_of, teaching_scans
 
 
 def scan(name: str, part: str = "train", patient: str = "") -> Scan:
@@ -39,3 +40,13 @@ def test_every_published_structure_has_its_draws(dataset):
         ten, five = (found["draws"][shots]["1"]["support"] for shots in ("10", "5"))
         assert ten[:5] == five
     assert "s0004" in lists["missing"] or "FLARETs_0001" in lists["missing"]
+
+
+def test_a_base_learns_from_training_scans_that_no_few_shot_list_names(tmp_path):
+    scans = [scan("s0001"), scan("s0002", "test"), scan("s0029"), scan("s0241")]
+    names = [found.name for found in scans]
+    assert teaching_scans(tmp_path, names) == tuple(names), "without splits all may teach"
+    write_json(tmp_path / "splits.json", splits_of("totalsegmentator_v1", scans))
+    assert teaching_scans(tmp_path, names) == ("s0001",)
+    with pytest.raises(ValueError, match="none among its 3; convert the whole dataset"):
+        teaching_scans(tmp_path, names[1:])
