@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fmtutor.bench.few_shot_grid import Cell
 from fmtutor.core.files import sha256_of
@@ -36,9 +37,19 @@ class Base:
     rows: dict[str, tuple[Tensor, Tensor]]
     """Class to weight (E,) and bias ()."""
 
-    def row(self, structure: str) -> tuple[Tensor, Tensor] | None:
-        """Return the head's row for a structure, or None where it has none."""
-        return self.rows.get(structure)
+    def row(self, *classes: str) -> tuple[Tensor, Tensor] | None:
+        """Return the head's row for a structure, or None where it has none.
+
+        Several get a row of zeros before theirs, for the background: the softmax then chooses the
+        structure of the largest logit where that is above zero, which is what sigmoids would say.
+        """
+        if any(name not in self.rows for name in classes):
+            return None
+        found = [self.rows[name] for name in classes]
+        if len(found) == 1:
+            return found[0]
+        weights, biases = (torch.stack(part) for part in zip(*found, strict=True))
+        return functional.pad(weights, (0, 0, 1, 0)), functional.pad(biases, (1, 0))
 
 
 @runtime_checkable

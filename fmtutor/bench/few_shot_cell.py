@@ -1,25 +1,32 @@
 """One cell of a few-shot table: draw the support, adapt, score, and return it all as plain values.
 
-A black-box method never changes the backbone, so features of its crops and of the windows of the
-test cases are kept on disk, and shared by every method, shot and seed that asks for them again.
+A cell asks for one structure, or for several at once (`fmtutor.bench.few_shot_tasks`): the same
+steps, with a softmax for the sigmoid. A black-box method never changes the backbone, so features of
+its crops and of the windows of the test cases are kept on disk, and shared by every method, shot
+and seed that asks for them again.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fmtutor.bench.few_shot_bases import Base, Bases, base_network
 from fmtutor.bench.few_shot_data import FewShotData, data_of
 from fmtutor.bench.few_shot_grid import Cell, Setting
+from fmtutor.bench.few_shot_tasks import classes_of, outputs_of
 from fmtutor.bench.machine import machine, process_peak_mb, reset_process_peak
 from fmtutor.core.configs import to_dict
 from fmtutor.core.devices import autocast, best_device, use_channels_last
 from fmtutor.core.seeds import seed_everything, seed_of
 from fmtutor.data.few_shot import FewShotBatch, FixedPatches, Patches, Volume
+from fmtutor.data.few_shot_classes import MultiVolume
 from fmtutor.data.samples import cache_folder
 from fmtutor.engine.features import FeatureCache
 from fmtutor.engine.metrics import dice
@@ -52,17 +59,18 @@ def run_cell(
     data, patch = data_of(setting, folder), setting.patch[cell.kind]
     base = base_of(cell, weights)
     seed_everything(seed_of("few-shot start", cell.structure, cell.seed))
-    net = begun(base, cell.spec, cell.structure)
+    net = begun(base, cell.spec, *classes_of(cell.structure, setting.data))
     began = time.perf_counter()
     losses, stopped = taught(net, cell, setting, data)
     trained_at = time.perf_counter()
     scores = [
-        {**score(net, cell, setting, volume), "where": where}
+        {**found, "where": where}
         for where, volumes in (
             ("test", data.tests(cell.structure, patch)),
             ("real", data.real(cell.structure, patch)),
         )
         for volume in volumes
+        for found in scores_of(net, cell, setting, volume)
     ]
     return {
         "cell": to_dict(cell), "setting": to_dict(setting), "scores": scores,
@@ -81,13 +89,13 @@ def base_of(cell: Cell, weights: Bases | None) -> Base:
     return weights.base(cell)
 
 
-def begun(base: Base, spec: Spec, structure: str) -> FewShotNet:
+def begun(base: Base, spec: Spec, *classes: str) -> FewShotNet:
     """Return a base's network with a method put in, ready to train.
 
     A U-Net's convolutions lie with channels last, which a CPU computes faster; what surrounds a
     Swin-UNETR's attention would only be turned back and forth.
     """
-    net = adapted(base.backbone, spec, row=base.row(structure))
+    net = adapted(base.backbone, spec, row=base.row(*classes), outputs=outputs_of(classes))
     return net if net.kind == "swin" else use_channels_last(net)  # type: ignore[return-value]
 
 
@@ -145,10 +153,28 @@ def feature_cache(
     )  # fmt: skip
 
 
-def score(net: FewShotNet, cell: Cell, setting: Setting, volume: Volume) -> dict[str, Any]:
-    """Return Dice of one volume, on the working grid, against the structure's largest part."""
-    predicted = predicted_mask(net, volume, setting, kept=cell.spec.how.black_box)
-    truth = volume.reference
+def scores_of(
+    net: FewShotNet, cell: Cell, setting: Setting, volume: Volume
+) -> list[dict[str, Any]]:
+    """Return the scores of one volume, on the working grid: one, or one for each class.
+
+    One structure is scored against its largest part, each of several against all of it.
+    """
+    kept = cell.spec.how.black_box
+    if not isinstance(volume, MultiVolume):
+        predicted = predicted_mask(net, volume, setting, kept=kept)
+        return [score(predicted, volume.reference, volume)]
+    labels = predicted_probabilities(net, volume, setting, kept=kept).argmax(0).numpy()
+    return [
+        {**score(labels == n, volume.labels == n, volume), "class": name}
+        for n, name in enumerate(volume.classes, start=1)
+    ]
+
+
+def score(
+    predicted: Bool[np.ndarray, "H W D"], truth: Bool[np.ndarray, "H W D"], volume: Volume
+) -> dict[str, Any]:
+    """Return Dice and sizes of one answer."""
     return {
         "case": volume.name,
         "dice": dice(predicted, truth), "dice_plus_one": dice(predicted, truth, plus=1.0),
@@ -157,9 +183,18 @@ def score(net: FewShotNet, cell: Cell, setting: Setting, volume: Volume) -> dict
     }  # fmt: skip
 
 
+def predicted_mask(
+    net: FewShotNet, volume: Volume, setting: Setting, *, kept: bool
+) -> Bool[np.ndarray, "H W D"]:
+    """Return the mask of one structure; arguments as of `predicted_probabilities`."""
+    return (predicted_probabilities(net, volume, setting, kept=kept)[0] > 0.5).numpy()
+
+
 @torch.inference_mode()
-def predicted_mask(net: FewShotNet, volume: Volume, setting: Setting, *, kept: bool) -> Any:
-    """Return the mask bool (H, W, D) of a volume.
+def predicted_probabilities(
+    net: FewShotNet, volume: Volume, setting: Setting, *, kept: bool
+) -> Float[Tensor, "L H W D"]:
+    """Return the probabilities of a volume, blended from its windows.
 
     Args:
         net: The adapted network.
@@ -177,8 +212,12 @@ def predicted_mask(net: FewShotNet, volume: Volume, setting: Setting, *, kept: b
         with autocast(setting.precision, device):  # type: ignore[arg-type]
             return net(crops.to(device))
 
+    blended = partial(
+        windows.blend_classes, probabilities=net.probabilities,
+        classes=net.classifier.out_channels, batch=WINDOWS_AT_ONCE,
+    )  # fmt: skip
     if not kept or not setting.per_volume:
-        return (windows.blend(from_images, batch=WINDOWS_AT_ONCE) > 0.5).numpy()
+        return blended(from_images)
     features = feature_cache(
         net.backbone, lambda n: windows.crop(image, n), count=len(windows), setting=setting
     )
@@ -186,7 +225,7 @@ def predicted_mask(net: FewShotNet, volume: Volume, setting: Setting, *, kept: b
     def from_features(numbers: Sequence[int]) -> Tensor:
         return net.head(torch.stack([features[number] for number in numbers]).to(device))
 
-    return (windows.blend(from_features, batch=WINDOWS_AT_ONCE) > 0.5).numpy()
+    return blended(from_features)
 
 
 def answer_alone(net: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The cells of the two few-shot tables: every row, structure, number of shots and seed.
+"""The cells of the few-shot tables: every row, structure, number of shots and seed.
 
 A *cell* is one adaptation: a base, a method, a structure, a support. A *setting* is what all cells
 of a table share at one scale.
@@ -23,19 +23,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from fmtutor.bench.few_shot_tasks import FLARE22, KNOWN_PAPER, KNOWN_QUICK
 from fmtutor.core.tables import lookup
 from fmtutor.paradigms.adapt.method import Preset
 from fmtutor.paradigms.adapt.network import Kind
 from fmtutor.paradigms.adapt.spec import Scope, Spec
 
-TABLES = ("fseft-known", "fseft-novel")
+TABLES = ("fseft-known", "fseft-novel", "fseft-flare22")
+"""The third is the published multi-class form on FLARE22; the talk prints no values for it."""
 SEEDS = (0, 1, 2)
-KNOWN_QUICK = ("spleen", "liver", "stomach", "aorta")
-"""Published organs that the virtual patients and the real series both have, 10 ml or more."""
-KNOWN_PAPER = (
-    "spleen", "kidney_left", "gallbladder", "esophagus", "liver", "pancreas", "stomach",
-    "duodenum", "aorta",
-)  # fmt: skip
 GLUTEUS = tuple(
     f"gluteus_{part}_{side}"
     for part in ("maximus", "medius", "minimus")
@@ -74,6 +70,7 @@ class Cell(Row):
 
     table: str
     structure: str
+    """Or the multi-class task, `fmtutor.bench.few_shot_tasks.FLARE22`."""
     shots: int
     seed: int
     """Of the support's draw and of new weights."""
@@ -98,7 +95,7 @@ class Setting:
     """What the cells of a table share at one scale."""
 
     data: str
-    """"virtual" (the target centre) or "totalsegmentator-v1" (a folder)."""
+    """"virtual" (the target centre), or of a folder "totalsegmentator-v1" or "flare22"."""
     spacing_mm: tuple[float, float, float]
     patch: dict[str, tuple[int, int, int]]
     """Voxels of a patch, by kind of backbone."""
@@ -142,6 +139,7 @@ SETTINGS = {
                    batch={"unet": 6, "swin": 6}, per_volume=0, tests=20),
     "paper": PAPER,
 }  # fmt: skip
+FLARE22_PAPER = replace(PAPER, data="flare22", tests=22)
 
 _PEFT = {
     "unet": (("CNN-Adapter", "cnn_adapter"), ("Bias", "bitfit"), ("Affine-BN", "affine")),
@@ -154,6 +152,8 @@ _PEFT = {
 }
 _COSTLY = ("full_fine_tune",)
 """Rows of ours that the short profiles run with five shots only."""
+Group = tuple[Sequence[Row], tuple[str, ...], tuple[int, ...]]
+"""Rows, with the structures and the numbers of shots that each of them runs with."""
 _BLACK_BOX = (("Linear Probe", "linear_probe"), ("Spatial Adapter", "spatial_adapter"))
 
 
@@ -206,21 +206,15 @@ def cells_of(table: str, profile: str) -> tuple[Cell, ...]:
         ValueError: The table or the profile is unknown.
     """
     lookup(SETTINGS, profile, "profile")
-    groups: list[tuple[Sequence[Row], tuple[str, ...], tuple[int, ...]]]
+    groups: list[Group]
     if table == "fseft-novel":
         groups = [(novel_rows(), _novel_structures(profile), (5,))]
     elif table == "fseft-known":
         organs = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
-        rows = [*known_rows("unet"), *known_rows("swin")]
-        if profile == "paper":  # published bases have no row of a head to ask
-            rows = [row for row in rows if row.method != "zero_shot"]
-        few = [] if profile == "paper" else [row for row in rows if row.method in _COSTLY]
-        more = [row for row in rows if row not in few]
-        groups = [
-            (more, organs, (5, 10)), (few, organs, (5,)), (corrected_rows(), organs, (5,)),
-        ]  # fmt: skip
+        groups = [*_known_groups(profile, organs), (corrected_rows(), organs, (5,))]
     else:
         lookup(dict.fromkeys(TABLES), table, "few-shot table")
+        groups = _known_groups(profile, (FLARE22,))
     return tuple(
         Cell(**vars(row), table=table, structure=structure, shots=k, seed=seed)
         for k in sorted({k for *_, shots in groups for k in shots})
@@ -240,7 +234,18 @@ def setting_of(table: str, profile: str) -> Setting:
         ValueError: The table or the profile is unknown.
     """
     lookup(dict.fromkeys(TABLES), table, "few-shot table")
+    if (table, profile) == ("fseft-flare22", "paper"):
+        return FLARE22_PAPER
     return lookup(SETTINGS, profile, "profile")
+
+
+def _known_groups(profile: str, structures: tuple[str, ...]) -> list[Group]:
+    rows = [*known_rows("unet"), *known_rows("swin")]
+    if profile == "paper":  # published bases have no row of a head to ask
+        rows = [row for row in rows if row.method != "zero_shot"]
+    few = [] if profile == "paper" else [row for row in rows if row.method in _COSTLY]
+    more = [row for row in rows if row not in few]
+    return [(more, structures, (5, 10)), (few, structures, (5,))]
 
 
 def _novel_structures(profile: str) -> tuple[str, ...]:

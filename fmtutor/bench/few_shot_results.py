@@ -20,6 +20,8 @@ LOSSES_KEPT = 10
 DECIMALS = 5
 COMMAND = "fmtutor table NAME"
 SCORE_COLUMNS = ("case", "where", "dice", "dice_plus_one", "reference_ml", "predicted_ml")
+CLASS = "class"
+"""What a score of a multi-class cell names beside them; of others it is the cell's structure."""
 CELL_COLUMNS = (
     "table", "kind", "base", "method", "decoder", "preset", "structure", "shots", "seed",
 )  # fmt: skip
@@ -67,8 +69,10 @@ def collect(folder: Path, file: Path) -> int:
     if not results:
         raise ValueError(f"{folder} has no finished cell; run `{COMMAND} --out {folder}` first.")
     machines: list[dict[str, Any]] = []
-    rows = [_compact(result, machines) for result in results]
-    head = {"config": read_config(folder), "score_columns": SCORE_COLUMNS, "machines": machines}
+    several = any(CLASS in score for result in results for score in result["scores"])
+    names = (*SCORE_COLUMNS, CLASS) if several else SCORE_COLUMNS
+    rows = [_compact(result, names, machines) for result in results]
+    head = {"config": read_config(folder), "score_columns": names, "machines": machines}
     parts = [f'"{key}": {_line(value)}' for key, value in head.items()]
     lines = ",\n".join(_line(row) for row in rows)
     with atomic_path(file) as part:
@@ -95,15 +99,20 @@ def restore(file: Path, folder: Path) -> int:
 def scores_frame(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one line per cell and scored case; Dice that is undefined is NaN.
 
-    Columns: ``row`` (its label) and the ``family`` of its method, `CELL_COLUMNS`, `SCORE_COLUMNS`,
-    and the cell's `COST_COLUMNS` on each of its lines.
+    Columns: ``row`` (its label) and the ``family`` of its method, `CELL_COLUMNS`, ``class``,
+    `SCORE_COLUMNS`, and the cell's `COST_COLUMNS` on each of its lines.
     """
     rows = [
-        {**_identity(result), **{name: score.get(name) for name in SCORE_COLUMNS}}
+        {
+            **_identity(result),
+            CLASS: score.get(CLASS, result["cell"]["structure"]),
+            **{name: score.get(name) for name in SCORE_COLUMNS},
+        }
         for result in results
         for score in result["scores"]
     ]
-    frame = pd.DataFrame(rows, columns=[*IDENTITY_COLUMNS, *SCORE_COLUMNS, *COST_COLUMNS])
+    columns = [*IDENTITY_COLUMNS, CLASS, *SCORE_COLUMNS, *COST_COLUMNS]
+    frame = pd.DataFrame(rows, columns=columns)
     numbers = [name for name in SCORE_COLUMNS if name not in ("case", "where")]
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in numbers})
 
@@ -140,12 +149,14 @@ def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compact(result: Mapping[str, Any], machines: list[dict[str, Any]]) -> dict[str, Any]:
+def _compact(
+    result: Mapping[str, Any], names: Sequence[str], machines: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Return a result without what all have alike; its machine joins the list where it is new."""
     machine = result.get("machine", {})
     if machine not in machines:
         machines.append(machine)
-    scores = [[_rounded(score.get(name)) for name in SCORE_COLUMNS] for score in result["scores"]]
+    scores = [[_rounded(score.get(name)) for name in names] for score in result["scores"]]
     without = ("setting", "machine", "scores", "loss")
     kept = {key: _rounded(value) for key, value in result.items() if key not in without}
     return {

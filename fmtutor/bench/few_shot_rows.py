@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fmtutor.bench.few_shot_grid import FAMILIES, Cell
+from fmtutor.bench.few_shot_tasks import FLARE22
 from fmtutor.bench.talk_tables import TalkTable, load_table
 
 AVERAGE = "Avg."
@@ -36,6 +37,18 @@ class TableRow:
     def keys(self) -> dict[str, Any]:
         """Return what identifies the row."""
         return {name: getattr(self, name) for name in ROW}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a row."""
+
+    name: str
+    """Its heading."""
+    cells: tuple[Cell, ...]
+    """Those whose scores it shows."""
+    classes: frozenset[str]
+    """Of these scores."""
 
 
 def rows_of(cells: Sequence[Cell]) -> list[TableRow]:
@@ -87,15 +100,30 @@ def column_of(cell: Cell) -> str:
     return cell.structure
 
 
-def columns_of(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """Group the cells of one row by column, in the talk's order."""
+def columns_of(cells: Sequence[Cell], classes: Sequence[str]) -> list[Column]:
+    """Group the cells of one row by column, in the talk's order.
+
+    Args:
+        cells: Of the row.
+        classes: Of the scores that are there. The multi-class task has a column for each of them.
+    """
+    if cells[0].structure == FLARE22 and classes:
+        return [
+            Column(name=name, cells=tuple(cells), classes=frozenset({name})) for name in classes
+        ]
     grouped: dict[str, list[Cell]] = {}
     for cell in cells:
         grouped.setdefault(column_of(cell), []).append(cell)
     name = PUBLISHED.get((cells[0].table, cells[0].kind))
     order = [column.name for column in load_table(name).columns] if name else []
     known = [name for name in order if name in grouped]
-    return {name: grouped[name] for name in (*known, *(n for n in grouped if n not in known))}
+    return [
+        Column(
+            name=name, cells=tuple(grouped[name]),
+            classes=frozenset(cell.structure for cell in grouped[name]),
+        )
+        for name in (*known, *(n for n in grouped if n not in known))
+    ]  # fmt: skip
 
 
 def published_average(published: Mapping[str, float], columns: Sequence[str]) -> float:

@@ -19,12 +19,14 @@ from scipy.stats import spearmanr
 from fmtutor.bench.few_shot_grid import Cell
 from fmtutor.bench.few_shot_results import (
     CELL_COLUMNS,
+    CLASS,
     cells_frame,
     read_results,
     scores_frame,
 )
 from fmtutor.bench.few_shot_rows import (
     AVERAGE,
+    Column,
     TableRow,
     columns_of,
     published_average,
@@ -75,13 +77,15 @@ def summary(
     """
     scores, done = _keyed(scores_frame(results)), _keyed(cells_frame(results))
     scores = scores[scores["where"] == where].assign(value=lambda frame: 100 * frame[dice])
+    classes = tuple(dict.fromkeys(scores[CLASS]))
     lines: list[dict[str, Any]] = []
     for row in rows_of(cells):
         wanted = {_key(vars(cell)) for cell in row.cells}
         found, ran = scores[scores["key"].isin(wanted)], done[done["key"].isin(wanted)]
         shared = {**row.keys(), **_costs(ran)}
-        columns = [{**shared, **_column(row, name, found, ran)} for name in columns_of(row.cells)]
-        lines += [*columns, {**shared, **_average(row, columns, found)}]
+        columns = columns_of(row.cells, classes)
+        values = [{**shared, **_column(row, column, found, ran)} for column in columns]
+        lines += [*values, {**shared, **_average(row, columns, values, found)}]
     return pd.DataFrame(lines)
 
 
@@ -139,43 +143,46 @@ def _key(record: Mapping[Any, Any]) -> tuple[Any, ...]:
     return tuple(record[name] for name in CELL_COLUMNS)
 
 
-def _column(row: TableRow, name: str, found: pd.DataFrame, ran: pd.DataFrame) -> dict[str, Any]:
-    cells = columns_of(row.cells)[name]
-    structures = {cell.structure for cell in cells}
-    part = found[found["structure"].isin(structures)]
+def _column(
+    row: TableRow, column: Column, found: pd.DataFrame, ran: pd.DataFrame
+) -> dict[str, Any]:
+    part = found[found[CLASS].isin(column.classes)]
+    there = int(ran["structure"].isin({cell.structure for cell in column.cells}).sum())
     return {
-        "column": name, **_statistics(_by_seed(part), part),
-        "published": row.published.get(name, np.nan),
-        "there": int(ran["structure"].isin(structures).sum()), "needed": len(cells),
-        "complete": bool(ran["structure"].isin(structures).sum() == len(cells)),
+        "column": column.name, **_statistics(_by_seed(part), part),
+        "published": row.published.get(column.name, np.nan),
+        "there": there, "needed": len(column.cells), "complete": there == len(column.cells),
     }  # fmt: skip
 
 
 def _average(
-    row: TableRow, columns: Sequence[Mapping[str, Any]], found: pd.DataFrame
+    row: TableRow,
+    columns: Sequence[Column],
+    values: Sequence[Mapping[str, Any]],
+    found: pd.DataFrame,
 ) -> dict[str, Any]:
     """Average the columns of a complete row that have a value; an incomplete one has none.
 
     The interval needs the same test cases in all columns: a case's value is its mean over them.
     """
-    there, needed = (sum(column[key] for column in columns) for key in ("there", "needed"))
-    used = [column["column"] for column in columns if not np.isnan(column["mean"])]
+    counts = {column.cells: value["there"] for column, value in zip(columns, values, strict=True)}
+    there, needed = sum(counts.values()), len(row.cells)
+    used = [value["column"] for value in values if not np.isnan(value["mean"])]
     shared = {
         "column": AVERAGE, "published": published_average(row.published, used),
         "there": there, "needed": needed, "complete": there == needed,
     }  # fmt: skip
     if there < needed or not used:
         return {**shared, **dict.fromkeys(("mean", "sd", "low", "high"), np.nan)}
-    grouped = columns_of(row.cells)
-    parts = [found[found["structure"].isin({c.structure for c in grouped[n]})] for n in used]
+    parts = [found[found[CLASS].isin(column.classes)] for column in columns if column.name in used]
     seeds = pd.concat([_by_seed(part) for part in parts], axis=1).mean(axis=1)
     same = len({frozenset(part["case"]) for part in parts}) == 1
     return {**shared, **_statistics(seeds, pd.concat(parts) if same else found[:0])}
 
 
 def _by_seed(part: pd.DataFrame) -> pd.Series:
-    """Return the mean of each seed: over cases, then over structures."""
-    return part.groupby(["seed", "structure"])["value"].mean().groupby("seed").mean()
+    """Return the mean of each seed: over cases, then over classes."""
+    return part.groupby(["seed", CLASS])["value"].mean().groupby("seed").mean()
 
 
 def _statistics(seeds: pd.Series, part: pd.DataFrame) -> dict[str, float]:

@@ -27,6 +27,8 @@ from fmtutor.paradigms.selfsup.swin_ssl import load_encoder
 CHECKPOINTS = {
     "fseft-known supervised unet": "suprem-unet",
     "fseft-known supervised swin": "suprem-swin",
+    "fseft-flare22 supervised unet": "suprem-unet",
+    "fseft-flare22 supervised swin": "suprem-swin",
     "fseft-novel supervised swin": "fseft-swin",
     "fseft-novel self-supervised swin": "swin-unetr-ssl",
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fmtutor.bench.sweep import Done, Runner
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-PUBLISHED_DATA = "TotalSegmentator v1"
+PUBLISHED_DATA = {"totalsegmentator-v1": "TotalSegmentator v1", "flare22": "the converted FLARE22"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,12 @@ class Table:
     """Run the cells of a table, print it; run it again after a stop and it goes on where it was."""
 
     name: tyro.conf.Positional[str]
-    """fseft-known (known organs, other scanner) or fseft-novel (organs the base never saw)."""
+    """fseft-known (known organs, other scanner), fseft-novel (organs the base never saw) or
+    fseft-flare22 (known organs, all at once)."""
     profile: Literal["quick", "gpu", "paper"] = "quick"
     """Scale: quick (CPU), gpu (one GPU), paper (the published protocol on its data)."""
     data: Path | None = None
-    """Folder of TotalSegmentator v1, for paper."""
+    """Folder of TotalSegmentator v1, or of the converted FLARE22, for paper."""
     weights: Path | None = None
     """Folder of the published checkpoints that paper begins from, under their authors' names."""
     bases: Path = Path("runs/train")
@@ -97,21 +98,23 @@ class Table:
                 "--workers and --limit must be 0 or more and --workers-per-gpu 1 or more, got "
                 f"{self.workers}, {self.limit} and {self.workers_per_gpu}."
             )
-        if self.setting().data == "virtual":
+        setting = self.setting()
+        if setting.data == "virtual":
             self.check_virtual()
             return
+        published = PUBLISHED_DATA[setting.data]
         if self.data is None:
             raise ValueError(
-                f"--profile {self.profile} runs the published protocol on {PUBLISHED_DATA}; name "
-                "its folder with --data."
+                f"--profile {self.profile} runs the published protocol on {published}; name its "
+                "folder with --data."
             )
         if not self.data.is_dir():
-            raise ValueError(f"--data must be the folder of {PUBLISHED_DATA}, got {self.data}.")
-        from fmtutor.bench.few_shot_data import check_scans
+            raise ValueError(f"--data must be the folder of {published}, got {self.data}.")
+        from fmtutor.bench.few_shot_published import PublishedData
 
         if (origin := self.origin()) is not None:
             origin.check(cells)
-        check_scans(cells, self.data)
+        PublishedData(setting, self.data).check(cells)
 
     def check_virtual(self) -> None:
         """Raise ValueError for options of the published data."""

@@ -10,7 +10,7 @@ fixed (`FixedPatches`): a frozen network then gives the same features for it whe
 Source: Silva-Rodríguez et al., Medical Image Analysis 2025; ``jusiro/fewshot-finetuning``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,7 +40,7 @@ class Volume:
     image: np.ndarray
     """float32 (H, W, D) in [0, 1], cropped to the foreground, at least one patch large."""
     target: np.ndarray
-    """bool (H, W, D): the structure."""
+    """bool (H, W, D): the structure, or any of them."""
     voxel_ml: float
     """Millilitres of a voxel."""
 
@@ -48,6 +48,10 @@ class Volume:
     def inside(self) -> np.ndarray:
         """Voxels of the structure (n, 3)."""
         return np.argwhere(self.target)
+
+    def channels(self, at: tuple[slice, ...]) -> np.ndarray:
+        """Return what a network must answer in a part of the volume, bool (1, h, w, d)."""
+        return self.target[at][None].copy()
 
     @property
     def reference(self) -> np.ndarray:
@@ -66,8 +70,8 @@ class FewShotBatch:
 
     input: Float[Tensor, "B C H W D"]
     """Normalised image, or features of a frozen backbone."""
-    target: Bool[Tensor, "B 1 H W D"]
-    """The structure."""
+    target: Bool[Tensor, "B L H W D"]
+    """The structure; of several at once, the background and then each of them."""
 
     def to(self, device: torch.device | str) -> "FewShotBatch":
         """Return the batch on a device."""
@@ -86,23 +90,36 @@ def prepare(case: Case, region: Region, *, spacing_mm: Size | tuple, patch: Size
     Raises:
         ValueError: The case has no labels.
     """
+    case, fitted = on_working_grid(case, spacing_mm=spacing_mm, patch=patch)
+    image, target = normalise(case.image, case.modality), case.mask(*region.structures)
+    return Volume(
+        name=case.name,
+        image=fitted(image).astype(np.float32),
+        target=fitted(target),
+        voxel_ml=case.grid.voxel_ml,
+    )
+
+
+def on_working_grid(
+    case: Case, *, spacing_mm: Size | tuple, patch: Size
+) -> tuple[Case, Callable[[np.ndarray], np.ndarray]]:
+    """Return the resampled case, and what crops an array of it to the foreground and pads it.
+
+    Raises:
+        ValueError: The case has no labels.
+    """
     if case.labels is None:
         raise ValueError(f"a few-shot case needs labels, got {case.name!r} without; add them.")
     case = resample_case(case, spacing_mm)
-    image, target = normalise(case.image, case.modality), case.mask(*region.structures)
+    bright = normalise(case.image, case.modality) > 0
     box = tuple(
         slice(int(line[0]), int(line[-1]) + 1)
         for axis in range(3)
-        if len(line := np.flatnonzero((image > 0).any(axis=tuple({0, 1, 2} - {axis}))))
+        if len(line := np.flatnonzero(bright.any(axis=tuple({0, 1, 2} - {axis}))))
     )
-    lacking = [max(0, side - size) for side, size in zip(patch, image[box].shape, strict=True)]
+    lacking = [max(0, side - size) for side, size in zip(patch, bright[box].shape, strict=True)]
     pads = [(n // 2, n - n // 2) for n in lacking]
-    return Volume(
-        name=case.name,
-        image=np.pad(image[box], pads).astype(np.float32),
-        target=np.pad(target[box], pads),
-        voxel_ml=case.grid.voxel_ml,
-    )
+    return case, lambda array: np.pad(array[box], pads)
 
 
 class Patches:
@@ -151,7 +168,7 @@ class Patches:
         at = tuple(slice(int(c), int(c) + s) for c, s in zip(corner, self.size, strict=True))
         offset = rng.uniform(-SHIFT, SHIFT) if rng.random() < SHIFT_CHANCE else 0.0
         image = (found.image[at] + np.float32(offset))[None]
-        return image.astype(np.float32), found.target[at][None].copy()
+        return image.astype(np.float32), found.channels(at)
 
 
 class FixedPatches(Patches):

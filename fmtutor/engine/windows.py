@@ -56,7 +56,6 @@ class Windows:
         """Return a window of an image."""
         return image[(slice(None), *self.places[number])].contiguous()
 
-    @torch.inference_mode()
     def blend(
         self, logits_of: Callable[[Sequence[int]], Tensor], *, batch: int = 2
     ) -> Float[Tensor, "H W D"]:
@@ -66,11 +65,30 @@ class Windows:
             logits_of: Numbers of windows to logits (b, 1, *patch).
             batch: Windows asked at a time.
         """
-        total, weight = torch.zeros(self.shape), torch.zeros(self.shape)
+        return self.blend_classes(logits_of, torch.sigmoid, classes=1, batch=batch)[0]
+
+    @torch.inference_mode()
+    def blend_classes(
+        self,
+        logits_of: Callable[[Sequence[int]], Tensor],
+        probabilities: Callable[[Tensor], Tensor],
+        *,
+        classes: int,
+        batch: int = 2,
+    ) -> Float[Tensor, "L H W D"]:
+        """Return the blended probabilities of every class.
+
+        Args:
+            logits_of: Numbers of windows to logits (b, L, *patch).
+            probabilities: Of logits: a sigmoid, or a softmax over the classes.
+            classes: L.
+            batch: Windows asked at a time.
+        """
+        total, weight = torch.zeros(classes, *self.shape), torch.zeros(self.shape)
         for first in range(0, len(self), batch):
             numbers = range(first, min(first + batch, len(self)))
-            answers = torch.sigmoid(logits_of(numbers).float()).cpu()
-            for number, probability in zip(numbers, answers[:, 0], strict=True):
-                total[self.places[number]] += self.weights * probability
+            answers = probabilities(logits_of(numbers).float()).cpu()
+            for number, answer in zip(numbers, answers, strict=True):
+                total[(slice(None), *self.places[number])] += self.weights * answer
                 weight[self.places[number]] += self.weights
         return total / weight

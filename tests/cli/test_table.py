@@ -101,6 +101,7 @@ def test_results_of_another_setting_are_refused(ran, capsys):
         (["fseft-knwn"], "did you mean fseft-known"),
         (["fseft-known", "--profile", "paper"], "name its folder with --data"),
         (["fseft-known", "--profile", "paper", "--data", "none"], "must be the folder of"),
+        (["fseft-flare22", "--profile", "paper"], "the converted FLARE22; name its folder"),
         (["fseft-known", "--profile", "paper", "--data", "."], "train few_shot_swin --profile"),
         (["fseft-known", "--profile", "paper", "--data", ".", "--weights", "."], "_unet_2100.pth"),
         (["fseft-known", "--structures", "spleeen"], "did you mean spleen"),

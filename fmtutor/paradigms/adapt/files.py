@@ -38,6 +38,8 @@ from fmtutor.paradigms.adapt.spec import Spec, adapted, decoder_patterns
 WEIGHTS, RECORD = "adapter_model.safetensors", "fmtutor_adapter.json"
 PEFT_PREFIX = "base_model.model."
 """What peft puts before every name in its files; ours have it too."""
+HEAD = f"{PEFT_PREFIX}classifier.weight"
+"""Its first axis tells how many structures an adapter was taught."""
 
 
 def versions_now() -> dict[str, str]:
@@ -52,7 +54,7 @@ class AdapterRecord:
     spec: Spec
     """Method, decoder, preset."""
     structure: str
-    """Structure that it was taught."""
+    """Structure that it was taught, or the name of a task with several."""
     base: str
     """Name of the base."""
     base_hash: str
@@ -102,12 +104,13 @@ def load(folder: str | Path, backbone: nn.Module) -> FewShotNet:
             f"an adapter fits the base it was trained on, {record.base!r} with hash "
             f"{record.base_hash}, got a backbone with hash {found}; load {record.base!r}."
         )
-    net = adapted(backbone, record.spec)
-    expected = trained_tensors(net, record.spec)
     try:
         tensors = load_file(Path(folder) / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{WEIGHTS} is not readable ({error}); save the adapter anew.") from error
+    head = tensors.get(HEAD)
+    net = adapted(backbone, record.spec, outputs=1 if head is None else len(head))
+    expected = trained_tensors(net, record.spec)
     if problems := mismatches(expected, tensors):
         raise ValueError(f"{WEIGHTS} holds another adapter: {'; '.join(problems)}.")
     state = {name: tensors[stored_name(name)] for name in _trained_names(net, record.spec)}

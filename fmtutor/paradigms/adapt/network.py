@@ -1,6 +1,9 @@
-"""The network that a few cases teach one structure: a base's backbone, an adapter, a fresh head.
+"""The network that a few cases teach: a base's backbone, an adapter, a fresh head.
 
-    image -> backbone (B, E, H, W, D) -> adapter -> classifier -> logits (B, 1, H, W, D)
+    image -> backbone (B, E, H, W, D) -> adapter -> classifier -> logits (B, L, H, W, D)
+
+One structure has one logit (L = 1) and a sigmoid; several have one each after the background's, and
+a softmax.
 
 A *black-box* method touches only what comes after the backbone, so the backbone's features can be
 computed once (`fmtutor.engine.features`); all others reach into the backbone.
@@ -8,6 +11,8 @@ computed once (`fmtutor.engine.features`); all others reach into the backbone.
 
 from typing import Literal
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fmtutor.core.axes import Image, Logits
@@ -21,26 +26,33 @@ KINDS: dict[type, Kind] = {SwinUnetr: "swin", GenesisUNet: "unet"}
 
 
 class FewShotNet(nn.Module):
-    """A backbone, what a black-box method puts behind it, and a head with one output.
+    """A backbone, what a black-box method puts behind it, and a head.
 
     Args:
         backbone: Swin UNETR or the U-Net of Models Genesis, of any width; it is used, not copied.
+        outputs: L: 1 for one structure, else one for the background and one for each structure.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, outputs: int = 1) -> None:
         super().__init__()
         self.kind: Kind = kind_of(backbone)
         self.backbone = backbone
         self.adapter: nn.Module = nn.Identity()
-        self.classifier = LinearHead(backbone.out_channels, 1)  # type: ignore[arg-type]
+        self.classifier = LinearHead(backbone.out_channels, outputs)  # type: ignore[arg-type]
 
     def head(self, features: Tensor) -> Logits:
-        """Return the logits (B, 1, H, W, D) of features (B, E, H, W, D)."""
+        """Return the logits (B, L, H, W, D) of features (B, E, H, W, D)."""
         return self.classifier(self.adapter(features))
 
     def forward(self, image: Image) -> Logits:
-        """Return the logits (B, 1, H, W, D) of normalised images."""
+        """Return the logits (B, L, H, W, D) of normalised images."""
         return self.head(self.backbone(image))
+
+    def probabilities(self, logits: Logits) -> Float[Tensor, "B L H W D"]:
+        """Return the probabilities of logits: of the structure, or of each class in turn."""
+        if self.classifier.out_channels == 1:
+            return torch.sigmoid(logits)
+        return torch.softmax(logits, dim=1)
 
 
 def kind_of(backbone: nn.Module) -> Kind:

@@ -56,7 +56,11 @@ class Spec:
 
 
 def adapted(
-    backbone: nn.Module, spec: Spec, *, row: tuple[Tensor, Tensor] | None = None
+    backbone: nn.Module,
+    spec: Spec,
+    *,
+    row: tuple[Tensor, Tensor] | None = None,
+    outputs: int = 1,
 ) -> FewShotNet:
     """Return a network of a copy of the backbone with the method put in, ready to train.
 
@@ -65,14 +69,15 @@ def adapted(
     Args:
         backbone: The base's; it stays as it is.
         spec: What to do with it.
-        row: Weight (E,) and bias () of the base's head for this structure. The corrected preset
-            and zero-shot start from it; the faithful preset starts from a random head, as in the
-            published tables.
+        row: Weight (E,) and bias () of the base's head for this structure, or (L, E) and (L,) for
+            several after their background. The corrected preset and zero-shot start from it; the
+            faithful preset starts from a random head, as in the published tables.
+        outputs: L, of the head; see `FewShotNet`.
 
     Raises:
         ValueError: The method has no place in this backbone, or zero-shot has no row.
     """
-    net, how = FewShotNet(copy.deepcopy(backbone)), spec.how
+    net, how = FewShotNet(copy.deepcopy(backbone), outputs), spec.how
     if net.kind not in how.kinds:
         raise ValueError(
             f"{how.name} is placed in {how.kinds}, got a backbone of kind {net.kind!r}; choose "
@@ -89,8 +94,8 @@ def adapted(
     return net
 
 
-def start_from(net: FewShotNet, weight: Float[Tensor, " E"], bias: Float[Tensor, ""]) -> None:
-    """Start the head from a row of another one."""
+def start_from(net: FewShotNet, weight: Float[Tensor, "*L E"], bias: Float[Tensor, "*L"]) -> None:
+    """Start the head from a row of another one, or from several."""
     with torch.no_grad():
         net.classifier.weight.copy_(weight.view_as(net.classifier.weight))
         net.classifier.bias.copy_(bias.view_as(net.classifier.bias))  # type: ignore[union-attr]

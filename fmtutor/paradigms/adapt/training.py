@@ -8,7 +8,6 @@ volume of the support once.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from fmtutor.core.devices import Precision
@@ -76,7 +75,7 @@ def train(
     def step(model: nn.Module, batch: FewShotBatch) -> Tensor:
         set_modes(net, spec)
         logits = net.head(batch.input) if from_features else model(batch.input)
-        return dice_loss(torch.sigmoid(logits.float()), batch.target, smooth="both")
+        return dice_loss(net.probabilities(logits.float()), batch.target, smooth="both")
 
     config = FitConfig(
         steps=schedule.most, lr=spec.how.lr, weight_decay=0.0, warmup_steps=0, clip_norm=None,

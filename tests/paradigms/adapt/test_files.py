@@ -95,6 +95,15 @@ def test_what_comes_back_gives_the_same_logits(
     assert sum(sizes) >= sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
+def test_an_adapter_of_several_structures_keeps_its_head_of_several_rows(tmp_path: Path) -> None:
+    spec = Spec(method="spatial_adapter")
+    net = adapted(base("unet"), spec, outputs=4).eval()
+    save(net, tmp_path / "a", record(spec, "unet"))
+    again = load(tmp_path / "a", base("unet"))
+    assert again.classifier.out_channels == 4
+    assert torch.equal(logits(again, "unet"), logits(net, "unet"))
+
+
 @pytest.mark.parametrize(("method", "decoder"), [("lora", False), ("lora", True), ("dora", False)])
 def test_peft_alone_opens_what_is_all_its_own(method: str, decoder: bool, tmp_path: Path) -> None:
     spec = Spec(method=method, decoder=decoder)
