@@ -67,3 +67,15 @@ def test_every_slide_of_the_talk_is_in_the_map_and_every_row_is_a_slide():
     unused = [row for row in ROWS if not any(fits(row, t, b) for t, b in cut)]
     assert unused == []
     assert len(cut) > 80
+    # A row without a subtitle would cover every slide of its title.
+    whole = {told(row["title"]) for row in ROWS if not row["subtitle"]}
+    assert whole == {told("Foundation models for medical image segmentation"), "references"}
+
+
+@pytest.mark.skipif(TALK is None, reason="FMTUTOR_TALK does not name the text of the talk")
+def test_every_claim_that_the_talk_marks_with_an_arrow_has_a_row_of_its_own():
+    claims = [told(line[1:]) for line in Path(TALK).read_text().splitlines() if line[:1] == "→"]
+    details = [told(row["detail"]).removeprefix("→ ") for row in ROWS if row["detail"]]
+    lost = {claim for claim in claims if not any(detail in claim for detail in details)}
+    assert lost == set()
+    assert len(set(claims)) > 9
