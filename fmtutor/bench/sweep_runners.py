@@ -6,6 +6,7 @@ process takes its place; all other tasks go on. Needs the extra ``scale``.
 """
 
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -163,7 +164,12 @@ class Slurm:
         return job.job_script()
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
-        """Start a scheduler here, let it ask for jobs, run the tasks, give the jobs back."""
+        """Start a scheduler here, let it ask for jobs, run the tasks, give the jobs back.
+
+        Raises:
+            ValueError: This machine cannot send jobs, or SLURM refuses them.
+        """
+        self.check_accepted()
         import dask
         from dask.distributed import Client
         from dask_jobqueue import SLURMCluster
@@ -176,6 +182,26 @@ class Slurm:
             )
             cluster.adapt(minimum_jobs=0, maximum_jobs=min(self.workers, len(tasks)))
             yield from followed(stack.enter_context(Client(cluster)), tasks)
+
+    def check_accepted(self) -> None:
+        """Have SLURM look at the script of a job, which sends none.
+
+        Dask would ask a SLURM that refuses again and again, and never say so.
+        """
+        try:
+            done = subprocess.run(
+                ["sbatch", "--test-only"], input=self.script(), capture_output=True, text=True
+            )
+        except FileNotFoundError as error:
+            raise ValueError(
+                "jobs go to SLURM by its command sbatch, which is not on the PATH; run this where "
+                "you send jobs from (a login node), or choose another scheduler."
+            ) from error
+        if done.returncode:
+            raise ValueError(
+                f"SLURM must accept a job, it says: {(done.stderr or done.stdout).strip()}; set "
+                "queue, account and limits in Dask's jobqueue.yaml."
+            )
 
 
 MISSING = (
