@@ -7,7 +7,9 @@ that a course with nbgrader can use the same file, and under `fmtutor` what nbgr
   `hidden` (cases for grading), `written` (an answer in words), `rubric` (for who marks the words);
 - on an answer: `question`, `title`, `bonus`, `edge_points`, `seconds`, `memory_mb`, `rtol`, `atol`.
 
-The points stand once: in the nbgrader entry of the check, or of the written answer.
+The points stand once: in the nbgrader entry of the check, or of the written answer. Cells of role
+`hidden` and `rubric` are worth 0 there, and are what nbgrader itself takes out of a release: a test
+with a hidden region, and a task with a mark scheme.
 """
 
 import ast

@@ -85,7 +85,7 @@ def grade_folder(
     Args:
         assignment: The instructor's.
         cases: From `draw_cases`.
-        folder: Of notebooks, or of one folder a student.
+        folder: Of notebooks, or of one folder a student; nbgrader's `submitted` will do.
         workers: Submissions at one time, each in processes of its own.
         accept_weak_isolation: Go on where the system cannot shut files off.
 
@@ -93,7 +93,7 @@ def grade_folder(
         ValueError: The folder holds no submission.
         IsolationError: Files cannot be shut off, and that was not accepted.
     """
-    found = find_submissions(folder)
+    found = find_submissions(folder, assignment.name)
     concealed = (assignment.path.resolve().parent, folder.resolve())
     free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
     count = max(1, min(workers, len(found)))

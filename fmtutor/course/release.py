@@ -11,7 +11,7 @@ from fmtutor.core.files import write_text
 from fmtutor.course.assignment import Assignment, read_assignment, read_notebook, role_of, source_of
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-MARKERS = re.compile(r"###\s*(BEGIN|END)\s+(SOLUTION|HIDDEN TESTS)")
+MARKERS = re.compile(r"###\s*(BEGIN|END)\s+(SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 # Cells of these roles stay with the instructor.
 KEPT_BACK = ("hidden", "rubric")
 STUB = 'raise NotImplementedError("write {name}")'

@@ -23,8 +23,13 @@ class Submission:
     """Why the file could not be read."""
 
 
-def find_submissions(folder: Path) -> list[tuple[str, Path]]:
+def find_submissions(folder: Path, assignment: str = "") -> list[tuple[str, Path]]:
     """Return (student, file): a notebook is a student, and so is a folder that holds one.
+
+    Args:
+        folder: Of notebooks, or of folders.
+        assignment: Its name; where nbgrader has collected, a student's folder holds one of this
+            name, and that one holds the notebook.
 
     Raises:
         ValueError: The folder holds no notebook, or a student handed in several.
@@ -38,7 +43,9 @@ def find_submissions(folder: Path) -> list[tuple[str, Path]]:
             continue
         inside = [path] if path.suffix == ".ipynb" else []
         if path.is_dir():
-            inside = sorted(p for p in path.glob("*.ipynb") if not p.is_symlink())
+            collected = path / assignment
+            home = collected if collected.is_dir() and not collected.is_symlink() else path
+            inside = sorted(p for p in home.glob("*.ipynb") if not p.is_symlink())
         for notebook in inside:
             student = path.stem if notebook == path else path.name
             if student in found:

@@ -112,18 +112,6 @@ def map_names(node):
 
 
 @each
-def test_the_metadata_are_those_of_nbgrader(source):
-    entries = [cell["metadata"].get("nbgrader") for cell in read_notebook(source)["cells"]]
-    entries = [entry for entry in entries if entry]
-    ids = [entry["grade_id"] for entry in entries]
-    assert len(ids) == len(set(ids))
-    assert all(re.fullmatch(r"[a-zA-Z0-9_\-]+", name) for name in ids)
-    for entry in entries:
-        assert {"grade", "solution", "locked", "task", "schema_version"} <= set(entry)
-        assert ("points" in entry) == entry["grade"]
-
-
-@each
 def test_another_secret_draws_other_cases(source):
     assignment, cases = read(source)
     other = draw_cases(assignment, SECRET + "!")
