@@ -1,88 +1,32 @@
 """Every script of ``data_scripts``, end to end: fetched from a bad server, unpacked, converted."""
 
-import hashlib
-import importlib
 import shutil
 import sys
 from collections import namedtuple
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
 from fmtutor.core.files import read_json
-from fmtutor.data import downloads
 from fmtutor.data.catalog import catalog
-from fmtutor.data.downloads import Opener
 from fmtutor.data.few_shot_splits import draw_support, published_split
-from fmtutor.data.nnunet_raw import NnunetDataset, read_dataset
 from fmtutor.data.sources import Source, source, sources
 from fmtutor.data.totalsegmentator_v1 import TotalSegmentatorV1
-from tests.data_scripts.faulty_server import FaultyServer, serving
 from tests.data_scripts.layouts import IRCADB_DRAWN, LAYOUTS
 from tests.data_scripts.look_alikes import LookAlike, image_of, truth
-
-SCRIPTS = Path(__file__).parents[2] / "data_scripts"
-OPENER = Opener(timeout_s=0.2)
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.setattr(downloads, "PAUSE_S", 0.001)
-    monkeypatch.setattr(downloads, "CHUNK", 512)
-    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-
-
-def script(name: str) -> ModuleType:
-    return importlib.import_module(name)
-
-
-def put(files: dict[str, bytes], folder: Path) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-def tree(folder: Path) -> dict[str, int]:
-    found = folder.rglob("*")
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
-
-
-@contextmanager
-def served(name: str, **faults: object) -> Iterator[tuple[LookAlike, Source, FaultyServer]]:
-    """Serve a look-alike; the source asks this machine and knows the look-alike's checksums."""
-    original = source(name)
-    alike = LAYOUTS[name][1](original)
-    with serving(alike.served, **faults) as server:
-        files = tuple(
-            replace(
-                remote,
-                url=f"{server.address}/{remote.name}",
-                size=None,
-                checksum=remote.checksum
-                and "sha256:" + hashlib.sha256(alike.served[remote.name]).hexdigest(),
-            )
-            for remote in original.files
-            if remote.name in alike.served
-        )
-        yield alike, replace(original, files=files), server
-
-
-def run_script(name: str, of: Source, data: Path, **options: object) -> int:
-    steps, module = script("steps"), script(LAYOUTS[name][0])
-    work = next(work for work in module.WORKS if work.source.name == name)
-    chosen = steps.Options(data=data, **options)
-    return steps.run([replace(work, source=of)], chosen, opener=OPENER)
-
-
-def converted(of: Source, data: Path, *, index: int = 0) -> NnunetDataset:
-    return read_dataset(data / "nnUNet_raw" / f"Dataset{of.number + index:03d}_{of.folder}")
+from tests.data_scripts.script_runs import (
+    OPENER,
+    SCRIPTS,
+    converted,
+    put,
+    run_script,
+    script,
+    served,
+    tree,
+)
 
 
 def test_each_source_that_one_can_get_has_a_table_a_script_and_a_look_alike():
