@@ -16,7 +16,8 @@ from typing import Any
 
 from fmtutor.bench.rehearsal import Cut
 from fmtutor.bench.training import RECIPES, Recipe, train_recipe
-from fmtutor.core.files import write_json
+from fmtutor.core.configs import to_dict
+from fmtutor.core.files import read_json, write_json
 from fmtutor.core.tables import lookup
 from fmtutor.data.nnunet_raw import NnunetDataset, read_dataset
 from fmtutor.data.prepared import PreparedSource, taught
@@ -48,10 +49,11 @@ def train_paper(
         The record of each step, as it is done.
 
     Raises:
-        ValueError: The name is no such recipe, or there is nothing to learn from.
+        ValueError: The name is no such recipe, there is nothing to learn from, or the folder's
+            training began otherwise.
     """
     recipe, sources = paper_recipe(name, data, prepared=folder.parent / PREPARED, cut=cut)
-    write_json(folder / DATA_FILE, _described(recipe, sources))
+    _claim(folder / DATA_FILE, _described(recipe, sources, cut or Cut()))
     yield from train_recipe(recipe, folder=folder, seed=seed, sources=sources)
 
 
@@ -108,10 +110,21 @@ def _source(
     )
 
 
-def _described(recipe: Recipe, sources: Sequence[PreparedSource]) -> dict[str, Any]:
-    """Return what taught, as plain values."""
+def _claim(path: Path, wanted: dict[str, Any]) -> None:
+    """Keep what a training is made of, or check that it is still the same."""
+    if path.is_file() and read_json(path) != wanted:
+        raise ValueError(
+            f"a training goes on with the data and sizes that it began with, {path} has others; "
+            "name another folder with --out, or delete this one."
+        )
+    write_json(path, wanted)
+
+
+def _described(recipe: Recipe, sources: Sequence[PreparedSource], cut: Cut) -> dict[str, Any]:
+    """Return what taught, and what a rehearsal cut, as plain values."""
     return {
         "classes": list(recipe.config.classes),
+        "cut": to_dict(cut),
         "datasets": {
             source.dataset.name: {
                 "scans": list(source.names),

@@ -2,8 +2,9 @@
 
 A protocol that runs for GPU-days is tried first with the very commands that will be used, with
 fewer steps, a narrower network and smaller patches, so that minutes show whether data, weights and
-disk are as they must be. Such numbers are no results: their folder is bound to the cut setting, so
-that none of them is ever taken for a cell of the table, and their table says what was cut.
+disk are as they must be. Such numbers are no results: trainings and tables of a rehearsal lie in
+folders of their own, bound to the cut setting, so that none of them is ever taken for a cell of the
+table, and their table says what was cut.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from fmtutor.bench.few_shot_grid import Setting, setting_of
 from fmtutor.core.configs import to_dict
 
 Size = tuple[int, int, int]
+SUFFIX = "-rehearsal"
+"""Behind the name of a rehearsal's folder, unless another folder is named."""
 SMALLEST: Size = (64, 32, 32)
 """Patch whose sides any other's are multiples of: Swin UNETR halves them five times, and its norms
 need more than one voxel then."""
@@ -44,6 +47,10 @@ class Cut:
                 f"sides of --patch must be multiples of {SMALLEST}, got {self.patch}; take 64 32 "
                 "32, or leave it out for the profile's."
             )
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is cut."""
+        return self != Cut()
 
     def setting(self, whole: Setting) -> Setting:
         """Return a table's setting with this cut; the width is that of the bases."""

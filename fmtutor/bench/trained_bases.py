@@ -15,6 +15,7 @@ from torch import nn
 
 from fmtutor.bench.few_shot_bases import SUPERVISED, Base
 from fmtutor.bench.few_shot_grid import Cell
+from fmtutor.bench.rehearsal import SUFFIX
 from fmtutor.bench.training_start import RECIPE_FILE, WEIGHTS_FILE
 from fmtutor.core.files import read_json, sha256_of
 from fmtutor.core.seeds import seed_everything
@@ -33,10 +34,12 @@ class TrainedBases:
 
     folder: Path
     """Of the training folders, such as runs/train."""
+    rehearsal: bool = False
+    """Take the trainings of a rehearsal; a table that is none never begins from those."""
 
     def training(self, kind: Kind) -> Path:
         """Return the folder of a kind's training."""
-        return self.folder / f"{SUPERVISED[kind]}-paper-0"
+        return self.folder / f"{SUPERVISED[kind]}-paper-0{SUFFIX if self.rehearsal else ''}"
 
     def check(self, cells: Iterable[Cell]) -> None:
         """Raise an error where cells need what no training here has given.

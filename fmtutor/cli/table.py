@@ -35,7 +35,7 @@ class Table:
     """Folder of the published checkpoints that paper begins from, under their authors' names."""
     bases: Path = Path("runs/train")
     """Where paper begins from without --weights: the folder in which `fmtutor train few_shot_unet
-    --profile paper` and few_shot_swin left their trainings."""
+    --profile paper` and few_shot_swin left their trainings (a rehearsal: those of a rehearsal)."""
     out: Path | None = None
     """Folder of the results; default runs/tables/NAME-PROFILE, and -rehearsal behind it for one. Or
     a collected file, to render."""
@@ -69,10 +69,11 @@ class Table:
     def run(self) -> int:
         """Check, estimate, run, print; exit status 1 if a cell failed."""
         from fmtutor.bench.few_shot_sweep import check_name, check_results, chosen_cells
+        from fmtutor.bench.rehearsal import SUFFIX
 
         check_name(self.name)
-        rehearsal = "-rehearsal" if self.steps or self.patch else ""
-        folder = self.out or Path("runs/tables") / f"{self.name}-{self.profile}{rehearsal}"
+        name = f"{self.name}-{self.profile}{SUFFIX if self.cut() else ''}"
+        folder = self.out or Path("runs/tables") / name
         cells = chosen_cells(
             self.name, self.profile, rows=self.rows, seeds=self.seeds, kinds=self.kinds,
             structures=self.structures,
@@ -149,7 +150,7 @@ class Table:
             return None
         if self.weights is not None:
             return PublishedBases(self.weights.resolve())
-        return TrainedBases(self.bases.resolve())
+        return TrainedBases(self.bases.resolve(), rehearsal=bool(self.cut()))
 
     def sweep(self, folder: Path, cells: "Sequence[Cell]") -> bool:
         """Print the estimate, run what is not finished, return whether a cell failed."""

@@ -20,7 +20,8 @@ class Train:
     profile: Profile = "quick"
     """Scale: quick (CPU, minutes), gpu (one GPU), paper (the published protocol on its data)."""
     out: Path | None = None
-    """Folder for checkpoints and history; default runs/train/SYSTEM-PROFILE-SEED."""
+    """Folder for checkpoints and history; default runs/train/SYSTEM-PROFILE-SEED, and
+    -rehearsal behind it where paper is cut by --steps, --width or --patch."""
     seed: int = 0
     """Seed of everything drawn: weights, cases, patches."""
     data: tuple[Path, ...] = ()
@@ -41,7 +42,9 @@ class Train:
 
     def run(self) -> int:
         """Check the request before anything heavy is imported, then train and print records."""
-        folder = self.out or Path("runs") / "train" / f"{self.system}-{self.profile}-{self.seed}"
+        cut = self.profile == "paper" and (self.steps or self.width or self.patch)
+        name = f"{self.system}-{self.profile}-{self.seed}{'-rehearsal' if cut else ''}"
+        folder = self.out or Path("runs") / "train" / name
         self.check(folder)
 
         from fmtutor.bench.training import ELSEWHERE, RECIPES

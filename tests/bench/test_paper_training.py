@@ -1,5 +1,6 @@
 """The paper profile of a recipe, on a dataset in the common layout."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_no_scan_of_a_test_teaches_and_the_record_says_which_do(tmp_path):
     assert (folder / "weights.safetensors").is_file()
     assert [p.name for p in (tmp_path / "runs" / "prepared").rglob("*.npz")] == ["s0001.npz"]
     assert list(train_paper("few_shot_unet", [data], folder=folder, cut=SMALL)) == []
+    with pytest.raises(ValueError, match="goes on with the data and sizes that it began with"):
+        next(train_paper("few_shot_unet", [data], folder=folder, cut=replace(SMALL, width=8)))
 
 
 def test_what_cannot_teach_is_said(tmp_path):

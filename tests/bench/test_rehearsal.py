@@ -13,6 +13,8 @@ SMALL = Cut(steps=2, width=12, patch=(64, 32, 32))
 
 
 def test_nothing_is_cut_unless_it_is_asked_for():
+    assert SMALL
+    assert not Cut()
     assert Cut().setting(PAPER) == PAPER
     assert Cut().config(fseft.Config.paper()) == fseft.Config.paper()
     assert config_of("fseft-known", "paper", Cut()) == config_of("fseft-known", "paper")

@@ -66,6 +66,12 @@ def test_the_hash_is_that_of_the_weights_or_of_the_size(trained) -> None:
     assert bases.sha256(random) == size != ""
 
 
+def test_a_table_and_its_rehearsal_begin_from_trainings_of_their_own(trained) -> None:
+    bases, _ = trained
+    with pytest.raises(FileNotFoundError, match="few_shot_unet-paper-0-rehearsal"):
+        replace(bases, rehearsal=True).check([CELL])
+
+
 def test_what_is_not_trained_is_said_with_the_command(trained, tmp_path: Path) -> None:
     bases, _ = trained
     swin = next(cell for cell in cells_of("fseft-known", "paper") if cell.kind == "swin")

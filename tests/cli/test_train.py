@@ -90,6 +90,10 @@ def test_the_paper_profile_takes_datasets_and_what_a_rehearsal_cuts(calls, monke
     cut = Cut(steps=4, width=12, patch=(64, 32, 32))
     options = {"folder": tmp_path, "seed": 0, "cut": cut}
     assert asked == [("fseft", (Path("a"), Path("b")), options)]
+    monkeypatch.chdir(tmp_path)
+    for more, name in ((["--width", "12"], "fseft-paper-0-rehearsal"), ([], "fseft-paper-0")):
+        assert main(["train", "fseft", "--profile", "paper", "--data", "a", *more]) == 0
+        assert asked[-1][2]["folder"] == Path("runs/train") / name
     assert calls == []
 
 
