@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from fmtutor.bench.interactive_adaptation import BASE, SCRATCH
 from fmtutor.bench.result_rows import rows_frame
+from fmtutor.core.colours import BLUE, VERMILION
 from fmtutor.engine.metrics import bootstrap_mean
 
 COMMAND = "python benchmarks/interaction_scores/adaptation.py"
@@ -26,7 +27,7 @@ TITLES = {
     "ma_sam_automatic": "MA-SAM, automatic", "adapter_3dsam": "3DSAM-adapter",
 }  # fmt: skip
 """System to its name in figures, in their order."""
-COLOURS = {BASE: "#0072b2", SCRATCH: "#d55e00"}
+COLOURS = {BASE: BLUE, SCRATCH: VERMILION}
 STARTS = {BASE: "from general SAM, most of it frozen", SCRATCH: "from scratch, nothing frozen"}
 
 

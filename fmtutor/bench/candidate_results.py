@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fmtutor.core.colours import BLACK, BLUE, GREEN, GREY, ORANGE
 from fmtutor.core.files import read_json
 
-COLOURS = {"tyche": "#1b7837", "tyche_is": "#8073ac", "universeg": "#b2182b"}
+COLOURS = {"tyche": GREEN, "tyche_is": ORANGE, "universeg": BLUE}
 TITLES = {"tyche": "Tyche", "tyche_is": "Tyche-IS", "universeg": "UniverSeg"}
 """Systems of the result file, in the order in which they are drawn."""
 SCORES = {
@@ -131,10 +132,10 @@ def plot_reliability(rows: pd.DataFrame) -> Figure:
     if rows.empty:
         return _absent()
     figure, axes = plt.subplots(figsize=(4.4, 3.9), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="#7f7f7f", linestyle="dashed", linewidth=1)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="dashed", linewidth=1)
     for system, part in rows.dropna().groupby("system", sort=False):
         size = 6 + 70 * np.sqrt(part["count"] / part["count"].max())
-        colour = COLOURS.get(str(system), "#2166ac")
+        colour = COLOURS.get(str(system), BLACK)
         axes.plot(part["confidence"], part["frequency"], color=colour, linewidth=1.4)
         axes.scatter(part["confidence"], part["frequency"], s=size, color=colour,
                      label=TITLES.get(str(system), str(system)))  # fmt: skip

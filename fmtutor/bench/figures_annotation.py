@@ -18,13 +18,14 @@ from fmtutor.bench.annotation_context import AIM, MOST
 from fmtutor.bench.annotation_crowd import Costs
 from fmtutor.bench.annotation_results import LABELS, SKILLS, case_means, click_curves
 from fmtutor.bench.figures_in_context import TRUTH, draw_slice, upright, window_round
+from fmtutor.core.colours import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from fmtutor.engine.metrics import bootstrap_mean
 
 COLOURS = {
-    "expert": "#2166ac", "trained": "#5aae61", "novice": "#b2182b", "vote": "#762a83",
-    "true": "#4d4d4d", "rough": "#999999", "grown": "#e08214",
-    "random": "#7f7f7f", "uncertain": "#b2182b", "diverse": "#2166ac", "error": "#2166ac",
-    "growing": "#2166ac", "fixed": "#5aae61", "afresh": "#b2182b",
+    "expert": BLUE, "trained": GREEN, "novice": VERMILION, "vote": SKY,
+    "true": BLACK, "rough": GREY, "grown": ORANGE,
+    "random": GREY, "uncertain": VERMILION, "diverse": BLUE, "error": BLUE,
+    "growing": BLUE, "fixed": GREEN, "afresh": VERMILION,
 }  # fmt: skip
 Mask = Bool[np.ndarray, "H W"]
 
@@ -54,7 +55,7 @@ def plot_people(
         shown = upright(mask[part]).astype(float)
         if 0 < shown.sum() < shown.size:
             colour = COLOURS.get(name.partition("-")[0], "white")
-            panels[1].contour(shown, [0.5], colors=colour, linewidths=1.0)
+            panels[1].contour(shown, [0.5], colors=colour, linewidths=1.4)
     signed = np.mean([mask.astype(float) - truth for mask in people.values()], 0)
     drawn = panels[2].imshow(upright(signed[part]), cmap="RdBu_r", vmin=-1, vmax=1)
     panels[2].contour(upright(truth[part]).astype(float), [0.5], colors=TRUTH, linewidths=1.0)
@@ -79,6 +80,8 @@ def plot_crowd(frame: pd.DataFrame) -> Figure:
     left.set(xlabel="clicks", ylabel="Dice with the truth", ylim=(0, 1), title="mean of all masks")
     right.set(xlabel="mean shift of the border, mm (outwards +)", ylabel="Dice",
               title="each mask")  # fmt: skip
+    if len(frame):
+        right.legend(frameon=False, fontsize=8, loc="upper left")  # the vote has no curve
     return _finished(figure, [left, right], empty=frame.empty)
 
 

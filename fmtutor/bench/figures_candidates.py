@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from fmtutor.core.colours import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from fmtutor.engine.uncertainty import pairwise_distance
 
 READING_COLOURS = ("#ffd92f", "#41b6c4")
 """With the lesion, without it."""
 ANSWER = "#e7298a"
+LINE_COLOURS = (GREEN, VERMILION, BLUE, ORANGE, PURPLE)
 
 Maps = Float[np.ndarray, "M H W"]
 
@@ -70,7 +72,7 @@ def plot_block() -> Figure:
         _box(axes, 7.0, place, "Conv mix\nLeakyReLU", green, width=1.5)
         _arrow(axes, (6.0, 2.5), (6.25, place))
         _arrow(axes, (0.85, place), (1.55, 2.5))
-        _arrow(axes, (0.85, place), (6.25, place), colour="#1b7837", alpha=0.35, bend=-0.25)
+        _arrow(axes, (0.85, place), (6.25, place), colour=GREEN, alpha=0.35, bend=-0.25)
         _box(axes, 8.9, place, "Conv q", green, width=1.1)
         _arrow(axes, (7.75, place), (8.35, place))
         _box(axes, 10.1, place, name + "′", green)
@@ -182,9 +184,8 @@ def plot_lines(
     figure, places = plt.subplots(
         1, len(panels), figsize=(3.9 * len(panels), 2.7), layout="constrained", squeeze=False
     )
-    colours = ("#1b7837", "#b2182b", "#2166ac", "#e08214", "#8073ac")
     for axes, (title, frame), xlabel in zip(places[0], panels.items(), xlabels, strict=True):
-        for column, colour in zip(frame.columns, colours, strict=False):
+        for column, colour in zip(frame.columns, LINE_COLOURS, strict=False):
             values = frame[column].rolling(smooth, min_periods=1, center=True).mean()
             axes.plot(frame.index, values, color=colour, label=column,
                       marker="o" if len(frame) <= 20 else None, markersize=4)  # fmt: skip

@@ -15,17 +15,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fmtutor.bench.few_shot_findings import Measured
+from fmtutor.core.colours import BLUE, GREEN, GREY, ORANGE, VERMILION
 from fmtutor.engine.metrics import bootstrap_mean
 
 FAMILY_COLOURS = {
-    "black-box": "#0072b2", "selective": "#e69f00", "additive": "#d55e00", "full": "#009e73",
-    "none": "#7f7f7f",
+    "black-box": BLUE, "selective": ORANGE, "additive": VERMILION, "full": GREEN, "none": GREY,
 }  # fmt: skip
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
 MARKERS = {"black-box": "o", "selective": "s", "additive": "D", "full": "^", "none": "P"}
 """A second way to tell the families apart."""
-VERDICTS = {"appears": "#009e73", "unclear": "#7f7f7f", "reversed": "#d55e00"}
-PUBLISHED = "#8a8a8a"
+VERDICTS = {"appears": GREEN, "unclear": GREY, "reversed": VERMILION}
+PUBLISHED = GREY
 
 
 def plot_rows(

@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fmtutor.bench.figures_in_context import draw_slice, window_round
+from fmtutor.core.colours import BLUE, GREEN, ORANGE, VERMILION
 from fmtutor.data.few_shot import Volume
 from fmtutor.engine.metrics import dice
 
-ADAPTED = (("#0072b2", "o"), ("#e69f00", "s"), ("#d55e00", "D"), ("#009e73", "^"))
+ADAPTED = ((BLUE, "o"), (ORANGE, "s"), (VERMILION, "D"), (GREEN, "^"))
 """Colour and marker of each adapted backbone in turn."""
 
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from fmtutor.core.colours import BLUE, GREEN, VERMILION
 from fmtutor.core.files import read_json
 from fmtutor.data.anatomy import colour_of
 from fmtutor.data.taxonomies import TAXONOMIES, taxonomy
@@ -27,7 +28,8 @@ from fmtutor.nets.dynamic_head import dynamic_head
 from fmtutor.nets.working_grid import finest_features, to_input_grid
 from fmtutor.paradigms.partial.clip_driven import HEAD, ClipDriven
 
-FORM_COLOURS = {"published": "#b2182b", "lean": "#1b7837", "fused": "#2166ac"}
+FORM_COLOURS = {"published": VERMILION, "lean": GREEN, "fused": BLUE}
+DICE_COLOURS = {"slice": VERMILION, "volume": GREEN}
 QUESTIONS = {
     "forward": "answer",
     "forward_backward": "training step,\nall classes",
@@ -232,14 +234,15 @@ def plot_slice_dice(radius: int, *, side: int = 96) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 2.9), layout="constrained")
     place = np.arange(side) - side // 2
     empty = np.abs(place) >= radius
-    left.bar(place, empty.astype(float), width=1.0, color="#b2182b", label="empty slice: loss 1")
+    left.bar(place, empty.astype(float), width=1.0, color=DICE_COLOURS["slice"],
+             label="empty slice: loss 1")  # fmt: skip
     left.axhline(empty.mean(), color="black", linewidth=1, linestyle="--",
                  label=f"mean {empty.mean():.2f}")  # fmt: skip
     left.set(xlabel="slice, from the centre of the ball", ylabel="Dice loss", ylim=(0, 1.35))
     left.set_title(f"a ball of radius {radius}, found without an error", fontsize=10)
     left.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
     radii = np.arange(3, side // 2)
-    for form, colour in (("slice", "#b2182b"), ("volume", "#1b7837")):
+    for form, colour in DICE_COLOURS.items():
         floors = [slice_dice_floor(int(r), side=side, dice=form) for r in radii]
         right.plot(radii, floors, color=colour, label=f'dice="{form}"')
     right.set(xlabel="radius, voxels", ylabel="lowest possible loss", ylim=(-0.03, 1.03))

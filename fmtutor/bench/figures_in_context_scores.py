@@ -12,16 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fmtutor.bench.in_context_results import COMMAND, TITLES, means, task_means
+from fmtutor.core.colours import BLUE, GREEN, GREY, ORANGE
 from fmtutor.engine.growing_context import Step
 
 COLOURS = {
-    "universeg": "#2166ac",
-    "tyche": "#8073ac",
-    "nearest_copy": "#7f7f7f",
-    "unet": "#e08214",
-    "random": "#7f7f7f",
-    "nearest": "#2166ac",
-    "diverse": "#1b7837",
+    "universeg": BLUE,
+    "tyche": GREEN,
+    "nearest_copy": GREY,
+    "unet": ORANGE,
+    "random": GREY,
+    "nearest": BLUE,
+    "diverse": GREEN,
 }
 HOW = ("random", "nearest", "diverse")
 
@@ -53,7 +54,8 @@ def plot_ensemble_size(frame: pd.DataFrame) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.8), layout="constrained")
     table = means(frame, ["members"])
     left.plot(table.index, table["mean"], "o-", color=COLOURS["universeg"])
-    left.fill_between(table.index, table["low"], table["high"], alpha=0.15)
+    left.fill_between(table.index, table["low"], table["high"], color=COLOURS["universeg"],
+                      alpha=0.15, linewidth=0)  # fmt: skip
     left.set(xlabel="members", ylabel="Dice", xscale="log")
     left.set_xticks(list(table.index), [str(count) for count in table.index])
     left.minorticks_off()

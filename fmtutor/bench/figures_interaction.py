@@ -14,18 +14,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fmtutor.bench.interactive_results import COMMAND, TITLES, means, per_click
+from fmtutor.core.colours import BLACK, BLUE, BROWN, GREEN, GREY, ORANGE, SKY, VERMILION
 
 COLOURS = {
-    "sam_med3d": "#0072b2",
-    "early_prompt": "#d55e00",
-    "sam_base": "#cc79a7",
-    "sam_med2d": "#009e73",
-    "organs": "#000000",
-    "sphere": "#8a8a8a",
-    "box": "#b8860b",
-    "box per slice": "#e0c068",
+    "sam_med3d": BLUE,
+    "early_prompt": VERMILION,
+    "sam_base": SKY,
+    "sam_med2d": GREEN,
+    "organs": BLACK,
+    "sphere": GREY,
+    "box": BROWN,
+    "box per slice": ORANGE,
 }
-"""Okabe and Ito's, greys and browns for what learns nothing."""
 MARKERS = dict(zip(COLOURS, "osD^*xvh", strict=True))
 SEEN = {True: "seen structures", False: "unseen structures"}
 TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)

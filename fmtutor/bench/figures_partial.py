@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from fmtutor.core.colours import GREEN, VERMILION
 from fmtutor.data.anatomy import colour_of
 from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES, LESIONS, Centre, region_of
@@ -288,7 +289,7 @@ def plot_loss_choices(known: Bool[Tensor, "B L"], names: Sequence[str]) -> Figur
     left.set_title("Who is heard? One batch, three reductions", fontsize=10)
     left.legend(frameon=False, fontsize=8, ncols=3, loc="upper center")
     radii = (3, 6, 9, 12, 16, 20, 25, 30, 36, 41, 45)
-    for form, colour in (("slice", "#d62728"), ("volume", "#2ca02c")):
+    for form, colour in (("slice", VERMILION), ("volume", GREEN)):
         floors = [slice_dice_floor(radius, dice=form) for radius in radii]
         right.plot(radii, floors, "o-", color=colour, label=f'dice="{form}"', markersize=4)
     right.set(xlabel="radius of a ball in a 96³ patch, voxels", ylabel="loss", ylim=(-0.03, 1.03))

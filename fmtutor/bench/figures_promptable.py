@@ -1,7 +1,7 @@
 """Pictures of promptable 2D networks: the pipeline, prompts on a slice, similarity of places.
 
 Slices are shown as radiologists do (`fmtutor.bench.figures_in_context.upright`). Clicks inside are
-green discs, clicks outside red crosses, boxes yellow, the truth orange and an answer blue.
+green discs, clicks outside vermilion crosses, boxes yellow, the truth orange and an answer blue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from fmtutor.bench.figures_in_context import Slice, draw_slice, upright
+from fmtutor.core.colours import BLUE, BROWN, GREEN, GREY, ORANGE, VERMILION, YELLOW
 from fmtutor.data.clicks import Click
 
-INSIDE, OUTSIDE, BOX = "#2ca02c", "#d62728", "#f0c808"
-IMAGE, PROMPT, MASK = "#2166ac", "#e08214", "#2ca02c"
-LINES = {"box": ("#e69f00", "s-"), "click": ("#0072b2", "o-"), "another's click": ("#8a8a8a", "x:")}
+INSIDE, OUTSIDE, BOX = GREEN, VERMILION, YELLOW
+IMAGE, PROMPT, MASK = BLUE, ORANGE, GREEN
+LINES = {"box": (ORANGE, "s-"), "click": (BLUE, "o-"), "another's click": (GREY, "x:")}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +117,7 @@ def plot_rated(tables: Mapping[str, pd.DataFrame]) -> Figure:
                                 squeeze=False, layout="constrained")  # fmt: skip
     for axes, (title, frame) in zip(grid[0], tables.items(), strict=True):
         three = frame[frame["mask"] > 0]
-        axes.plot([0, 1], [0, 1], color="#8a8a8a", linewidth=1)
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
         axes.scatter(three["overlap"], three["expected"], s=10, alpha=0.6, color=IMAGE)
         axes.set(xlabel="true overlap (IoU)", xlim=(-0.02, 1.02))
         axes.set_title(title, fontsize=9)
@@ -156,7 +157,7 @@ def plot_live(
 def plot_bars(table: pd.DataFrame, *, ylabel: str = "Dice", xlabel: str = "") -> Figure:
     """Draw a group of bars for each row of a table, a colour a column."""
     figure, axes = plt.subplots(figsize=(8.4, 2.4), layout="constrained")
-    width, colours = 0.8 / len(table.columns), ("#e0c068", "#b8860b", IMAGE, MASK)
+    width, colours = 0.8 / len(table.columns), (BROWN, ORANGE, IMAGE, MASK)
     for place, (name, colour) in enumerate(zip(table, colours, strict=False)):
         at = np.arange(len(table)) + width * (place - (len(table.columns) - 1) / 2)
         axes.bar(at, table[name], width * 0.92, color=colour, label=name)

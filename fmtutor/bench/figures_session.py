@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fmtutor.bench.figures_interaction import COLOURS, MARKERS, TITLES, plain
+from fmtutor.core.colours import GREEN, SKY, VERMILION, YELLOW
 from fmtutor.data.cases import Case
 from fmtutor.data.drawing import Layer, draw_plane
 from fmtutor.engine.regions_of_interest import Region
 from fmtutor.engine.session_state import Click
 
 TRUTH, ANSWER = "#ff8c1a", "#35a7ff"
-RULES = {"whole": "#009e73", "first_click": "#56b4e9", "auto_zoom": "#f0e442", "oracle": "#d55e00"}
+RULES = {"whole": GREEN, "first_click": SKY, "auto_zoom": YELLOW, "oracle": VERMILION}
 LINES = {"whole": (2.2, "-"), "first_click": (5.0, "-"), "auto_zoom": (2.2, "--"),
          "oracle": (2.2, "-")}  # fmt: skip
 """Width and style of a rule's frame: two rules that look at the same place are both seen."""
@@ -81,7 +82,7 @@ def draw_click(panel: Axes, case: Case, click: Click, depth: int) -> None:
     x, y = ((click.voxel[a] + 0.5) * case.spacing_mm[a] for a in (0, 1))
     here = click.voxel[2] == depth
     edge = "#ffffff" if click.positive else "#000000"
-    face = ("#009e73" if click.positive else "#d55e00") if here else "none"
+    face = (GREEN if click.positive else VERMILION) if here else "none"
     panel.plot(x, y, "o", markersize=8, markerfacecolor=face, markeredgecolor=edge)
     panel.plot(x, y, "+" if click.positive else "_", markersize=5, color="white")
 
@@ -140,7 +141,7 @@ def plot_regions(
             )  # fmt: skip
             panel.add_patch(frame)
         place = [(click.voxel[a] + 0.5) * case.spacing_mm[a] for a in (u, v)]
-        panel.plot(*place, "P", color="#009e73", markeredgecolor="white", markersize=9)
+        panel.plot(*place, "P", color=GREEN, markeredgecolor="white", markersize=9)
         panel.set(xlim=(high[u], low[u]), ylim=(low[v], high[v]))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)

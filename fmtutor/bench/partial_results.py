@@ -16,23 +16,26 @@ from matplotlib.figure import Figure
 
 from fmtutor.bench.comparison import HEADLINE_ML, SYSTEMS
 from fmtutor.bench.figures_partial import teachers
+from fmtutor.core import colours
 from fmtutor.core.files import read_json
 from fmtutor.data.domains import CENTRES
 from fmtutor.engine.metrics import Interval, bootstrap_mean
 
 COLOURS = {
-    "masked": "#1b7837",
-    "naive": "#b2182b",
-    "one_centre": "#7f7f7f",
-    "multitalent": "#2166ac",
-    "med3d": "#e08214",
-    "dodnet": "#8073ac",
-    "clip_driven": "#d6604d",
-    "uniseg": "#35978f",
-    "suprem": "#bf812d",
-    "hermes": "#c51b7d",
+    "masked": colours.GREEN,
+    "naive": colours.BLACK,
+    "one_centre": colours.GREY,
+    "multitalent": colours.BLUE,
+    "med3d": colours.ORANGE,
+    "dodnet": colours.PURPLE,
+    "clip_driven": colours.SKY,
+    "uniseg": colours.INDIGO,
+    "suprem": colours.BROWN,
+    "hermes": colours.VERMILION,
 }
-"""System to its colour."""
+"""System to its colour; black and grey for the two controls."""
+MARKERS = dict(zip(COLOURS, "oXpsD^v<>P", strict=True))
+"""A second way to tell ten systems apart."""
 CONTRADICTED = ("liver", "aorta")
 """Names that two centres read differently."""
 
@@ -162,7 +165,7 @@ def plot_systems(frame: pd.DataFrame, names: Collection[str]) -> Figure:
             own = frame[frame["system"] == system]
             seeds = [patient_means(part, str(system), chosen).mean() for _, part in
                      own.groupby("seed")]  # fmt: skip
-            axes.plot(seeds, [row] * len(seeds), "o", color="black", markersize=4)
+            axes.plot(seeds, [row] * len(seeds), "o", color="black", mec="white", mew=0.7, ms=5.5)
             count = int(line["structures"])
             axes.text(1.0, row, f"{line['dice']:.2f}  ({count})", va="center", ha="right",
                       fontsize=9)  # fmt: skip
@@ -196,8 +199,8 @@ def plot_structures(frame: pd.DataFrame, *, value: str = "dice", title: str = ""
         groups = frame[frame["system"] == system].groupby("region")[value]
         means = groups.mean() if value == "dice" else groups.median().clip(lower=0.05)
         rows = [names.index(name) for name in means.index]
-        axes.plot(means, rows, "o", color=COLOURS[system], markersize=6.5, alpha=0.85,
-                  label=system.replace("_", " "))  # fmt: skip
+        axes.plot(means, rows, MARKERS[system], color=COLOURS[system], markersize=8, mec="white",
+                  mew=0.6, label=system.replace("_", " "))  # fmt: skip
     labels = [
         f"{name.replace('_', ' ')}{' *' if name in CONTRADICTED else ''}  ({teachers(name)})"
         for name in names
@@ -237,7 +240,7 @@ def plot_gains(frame: pd.DataFrame, one: str = "masked", other: str = "naive") -
         spread = np.linspace(-0.38, 0.38, len(group) + 2)[1:-1]
         for shift, row in zip(spread, group.itertuples(), strict=True):
             x = float(count) + shift
-            axes.plot([x, x], [row.low, row.high], color="#888888", linewidth=1.5)
+            axes.plot([x, x], [row.low, row.high], color=colours.GREY, linewidth=1.5)
             axes.plot(x, row.gain, "o", color=COLOURS[one], markersize=5)
             axes.text(x, row.high + 0.02, row.structure.replace("_", " "), rotation=90, fontsize=7,
                       ha="center", va="bottom")  # fmt: skip

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fmtutor.bench.comparison import SYSTEMS, TALK
 from fmtutor.bench.costs import HOW
-from fmtutor.bench.partial_results import COLOURS, headline, patient_means
+from fmtutor.bench.partial_results import COLOURS, MARKERS, headline, patient_means
 from fmtutor.engine.metrics import Interval, bootstrap_mean
 from fmtutor.paradigms import paradigm
 
@@ -148,7 +148,7 @@ def _bar(axes: Axes, row: int, name: str, frame: pd.DataFrame, where: str) -> No
     axes.plot([found.low, found.high], [row, row], color=colour, linewidth=3)
     own = frame[frame["system"] == name]
     seeds = [interval(part, name, where).mean for _, part in own.groupby("seed")]
-    axes.plot(seeds, [row] * len(seeds), "o", color="black", markersize=4)
+    axes.plot(seeds, [row] * len(seeds), "o", color="black", mec="white", mew=0.7, ms=5.5)
     axes.text(0.8, row, f"{found.mean:.2f}", va="center", ha="right", fontsize=9)
 
 
@@ -169,7 +169,7 @@ def plot_price(frame: pd.DataFrame, costs: pd.DataFrame) -> Figure:
         for name in there(frame, [str(n) for n in costs.index]):
             dice = interval(frame, name, "target").mean
             x = float(costs.loc[name, column]) + (column == "its parameters")
-            axes.plot(x, dice, "o", color=COLOURS[name], markersize=7)
+            axes.plot(x, dice, MARKERS[name], color=COLOURS[name], mec="white", markersize=9)
             axes.annotate(title_of(name), (x, dice), xytext=(5, 4), textcoords="offset points",
                           fontsize=7)  # fmt: skip
         axes.set_xlabel(label)

@@ -1,1 +1,1 @@
-"""What every layer stands on: axes, geometry, asks, cards, tables, files, seeds, devices."""
+"""What all layers stand on: axes, geometry, asks, cards, tables, files, seeds, devices, colours."""

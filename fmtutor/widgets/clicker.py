@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from fmtutor.core.colours import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from fmtutor.data.drawing import Window, busiest_voxel, window_of
 from fmtutor.widgets.front_end import (
     PlanesView,
@@ -27,9 +28,7 @@ from fmtutor.widgets.planes import show_planes
 from fmtutor.widgets.prompt_marks import draw_prompts
 from fmtutor.widgets.prompting import Asked, Session, Step
 
-COLOURS = (
-    "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7",
-)  # fmt: skip
+COLOURS = (ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE)
 """Okabe and Ito's colours, which people with any kind of colour vision tell apart."""
 MAX_STRUCTURES = 31
 """The page keeps one bit a structure in a whole number of 32."""
