@@ -58,9 +58,10 @@ class PreparedSource:
         return np.array([(stat.st_size, stat.st_mtime_ns) for stat in stats])
 
     def _store(self, case: Case, path: Path, stamp: np.ndarray) -> None:
+        labels: np.ndarray = case.labels  # type: ignore[assignment]
         image = np.clip(np.round(case.image), *HU_RANGE).astype(np.int16)
         with atomic_path(path) as part:
-            np.savez(part, image=image, labels=case.labels, affine=case.affine, stamp=stamp)
+            np.savez(part, image=image, labels=labels, affine=case.affine, stamp=stamp)
 
     def _fits(self, path: Path, stamp: np.ndarray) -> bool:
         with np.load(path) as file:
