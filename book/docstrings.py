@@ -64,6 +64,11 @@ def with_blocks(lines: Sequence[str]) -> list[str]:
     return marked
 
 
+def of_module(typed: Sequence[str]) -> list[str]:
+    """Return a module's docstring, blocks kept and signs that mark nothing escaped."""
+    return _escaped_outside(with_blocks(typed))
+
+
 def problems(lines: Sequence[str]) -> list[str]:
     """Return what docutils has against the layout of a text.
 
@@ -102,8 +107,7 @@ def _process(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     typed = list(lines)
-    lines[:] = with_blocks(typed) if what == "module" else typed
-    lines[:] = _escaped_outside(lines)
+    lines[:] = of_module(typed) if what == "module" else _escaped_outside(typed)
     app.env.temp_data["fmtutor_docstring"] = list(lines)
     if what == "module" and (against := problems(lines)):
         print(f"shown as typed: {name} ({against[0]})", flush=True)

@@ -1,10 +1,12 @@
 """The book as it is built: strict, with equations, and readable without the internet."""
 
+import ast
 import doctest
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 PAGES = ("index.html", "notebooks/02_partial_labels.html", "tables/index.html", "README.html")
 
 
@@ -14,6 +16,18 @@ def test_signs_that_mark_nothing_in_a_docstring_are_literal():
     assert docstrings.escaped("**kwargs: as in *args") == r"\*\*kwargs: as in \*args"
     assert docstrings.escaped("*one thing* and **two**") == "*one thing* and **two**"
     assert docstrings.escaped("``|v|`` of `a * b`") == "``|v|`` of `a * b`"
+
+
+def test_every_module_is_described_in_text_that_the_book_can_read():
+    docstrings = pytest.importorskip("book.docstrings", reason="needs the extra `book`")
+    broken = docstrings.of_module(["A table.", "", "===  ===", "too wide  x", "===  ==="])
+    assert docstrings.problems(broken)
+    texts = {
+        str(path): ast.get_docstring(ast.parse(path.read_text())) or ""
+        for path in (ROOT / "fmtutor").rglob("*.py")
+    }
+    found = {n: docstrings.problems(docstrings.of_module(t.split("\n"))) for n, t in texts.items()}
+    assert {name: against for name, against in found.items() if against} == {}
 
 
 @pytest.mark.parametrize("tex", [r"\left( x", "a_b_c", r"\nosuchcommand x"])
