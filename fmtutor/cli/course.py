@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from fmtutor.cli.display import Display
+
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
@@ -42,7 +44,9 @@ class Validate:
 
         failing = 0
         for source in notebooks(self.sources):
-            found = validate(source, cell_seconds=self.cell_seconds)
+            with Display() as display:
+                display.step(f"{source.name}: running its cells")
+                found = validate(source, cell_seconds=self.cell_seconds)
             failing += len(found.failing())
             passed = len(found.cells) - len(found.failing())
             print(f"{source.name}: {passed} of {len(found.cells)} cells pass")
@@ -86,7 +90,9 @@ class Grade:
         from fmtutor.course.report import keep_result, write_report
 
         assignment = read_assignment(self.assignment)
-        cases = draw_cases(assignment, read_secret(self.secret))
+        with Display() as display:
+            display.step("drawing hidden cases and solving them")
+            cases = draw_cases(assignment, read_secret(self.secret))
         graded = grade_folder(
             assignment,
             cases,

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from fmtutor.cli.display import Display
+
 if TYPE_CHECKING:
     from fmtutor.core.ask import Ask, Part
     from fmtutor.data.cases import Case
+    from fmtutor.engine.prediction import Prediction
 
 NIFTI = (".nii", ".nii.gz")
 DICOM = (".dcm",)
@@ -46,17 +49,36 @@ class Predict:
     def run(self) -> int:
         """Read, predict, write; then score."""
         self.check()
-        case = read_case(self.image, modality=self.modality)
+        with Display() as display:
+            display.step(f"reading {self.image.name}")
+            case = read_case(self.image, modality=self.modality)
+            if self.labels is not None:
+                from fmtutor.bench.predictions import with_reference
+
+                case = with_reference(case, self.labels, self.table)
+            prediction = self.answer(case, display)
+            display.step(f"writing {self.out.name}")
+            self.write(prediction)
+        print(f"wrote {self.out}")
         if self.labels is not None:
-            from fmtutor.bench.predictions import with_reference
+            from fmtutor.bench.predictions import report_prediction
 
-            case = with_reference(case, self.labels, self.table)
+            print(report_prediction(prediction, case, self.out))
+        return 0
 
+    def answer(self, case: "Case", display: Display) -> "Prediction":
+        """Load the model, and have it answer what was asked."""
+        display.step(f"loading {self.weights}")
         from fmtutor.hub.models import load_shipped
 
         model, module, card = load_shipped(self.weights)
         asked = self.asked(card)  # refuses a model that has nothing to answer with
-        prediction = module.predict(model, case, asked)
+        size = " x ".join(map(str, case.image.shape))
+        display.step(f"segmenting {size} voxels with {self.weights}")
+        return module.predict(model, case, asked)
+
+    def write(self, prediction: "Prediction") -> None:
+        """Write the answer as NIfTI, or as DICOM-SEG of the series."""
         if self.out.name.lower().endswith(DICOM):
             from fmtutor.data.dicom_seg import write_dicom_seg
 
@@ -64,12 +86,6 @@ class Predict:
             write_dicom_seg(labels, self.image, path=self.out, table=names)
         else:
             prediction.save(self.out)
-        print(f"wrote {self.out}")
-        if self.labels is not None:
-            from fmtutor.bench.predictions import report_prediction
-
-            print(report_prediction(prediction, case, self.out))
-        return 0
 
     def asked(self, card: dict[str, Any]) -> "Ask | Part":
         """Return clicks and box, the examples as a support, or the classes asked for."""

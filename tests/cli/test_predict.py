@@ -1,5 +1,6 @@
 """`fmtutor predict` with a stand-in model, on an anisotropic volume that is not stored in RAS."""
 
+import io
 import json
 import sys
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from PIL import Image
 from fmtutor.cli import main
 from fmtutor.core.ask import Classes, answerable, supports_of
 from fmtutor.engine.prediction import Prediction
+from tests.cli.test_display import Terminal
 
 AFFINE = np.array([[0, 0, -4.0, 60], [-1.5, 0, 0, 40], [0, 2.0, 0, -90], [0, 0, 0, 1]])
 
@@ -60,6 +62,18 @@ def test_the_label_map_lies_on_the_native_grid(files, capsys):
         "out.nii.gz",
         "ref.nii.gz",
     ]
+
+
+def test_a_terminal_is_told_what_takes_long_and_a_file_is_not(files, monkeypatch):
+    words = ["predict", str(files / "ct.nii.gz"), str(files / "out.nii.gz"), "--ask", "spleen"]
+    screens = [Terminal(), io.StringIO()]
+    for screen in screens:
+        monkeypatch.setattr("sys.stdout", screen)
+        assert main(words) == 0
+    shown, kept = (screen.getvalue() for screen in screens)
+    for step in ("reading ct.nii.gz", "loading default", "segmenting ", "writing out.nii.gz"):
+        assert f"\r\x1b[2K{step}" in shown
+    assert kept == f"wrote {files / 'out.nii.gz'}\n"
 
 
 def test_a_reference_gives_a_table_and_a_picture(files, capsys):
