@@ -12,7 +12,9 @@ from playwright.sync_api import sync_playwright
 from fmtutor.widgets.clicker import COLOURS
 from tests.widgets.lab import ROOT, Lab, Planes, keep_times
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("samples")]
+# Slow: the fast tests click through the same tool in Chromium in test_clicker_live.py, and
+# `make test` runs the notebook's own cells.
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("samples")]
 
 NOTEBOOK = ROOT / "notebooks/10_interactive_3d.ipynb"
 TOOL = "clicker"
