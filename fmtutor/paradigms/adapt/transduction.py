@@ -127,7 +127,7 @@ class Transduction:
 
 
 def query_features(
-    windows: Windows, features: Sequence[Float[Tensor, "E h w d"]]
+    windows: Windows, features: Sequence[Float[Tensor, "E *patch"]]
 ) -> Float[Tensor, "1 E h w d"]:
     """Return a volume's features, blended over its windows as answers are, and pooled.
 
@@ -166,7 +166,7 @@ def transduce(
         begun: Folder of `begin`, which stays as it is; None does the first half too.
 
     Raises:
-        ValueError: The folder holds no first half.
+        ValueError: The folder holds no first half, or the network answers several structures.
     """
     if begun is None:
         yield from _records(net, asked, query, None)
@@ -182,7 +182,12 @@ def transduce(
 def _records(
     net: FewShotNet, asked: Transduction, query: Query | None, folder: Path | None
 ) -> Iterator[Record]:
-    spec, schedule = asked.spec, asked.schedule
+    spec, schedule, outputs = asked.spec, asked.schedule, net.classifier.out_channels
+    if outputs != 1:
+        raise ValueError(
+            f"a prior on size is about one structure, got a head of {outputs} outputs; teach one "
+            "structure at a time."
+        )
 
     def step(_model: nn.Module, batch: FewShotBatch | Query) -> Tensor:
         set_modes(net, spec)

@@ -13,7 +13,7 @@ from fmtutor.data.few_shot import FewShotBatch
 from fmtutor.engine.windows import Windows
 from fmtutor.losses.size_prior import MARGIN, WEIGHT, relative_error, size_penalty
 from fmtutor.nets.genesis_unet import GenesisUNet
-from fmtutor.paradigms.adapt import METHODS
+from fmtutor.paradigms.adapt import METHODS, adaptation
 from fmtutor.paradigms.adapt.method import step_nothing
 from fmtutor.paradigms.adapt.network import FewShotNet
 from fmtutor.paradigms.adapt.spec import Spec, adapted
@@ -48,7 +48,7 @@ def batches(step: int) -> FewShotBatch:
 
 
 def query(share: float) -> Query:
-    return Query(features_of(99, other=1.0)[0], torch.tensor(share))
+    return Query(features_of(99, other=4.0)[0], torch.tensor(share))
 
 
 def network(method: str) -> FewShotNet:
@@ -165,12 +165,12 @@ def test_before_the_query_comes_it_is_the_training_of_the_tables() -> None:
 
 
 def test_no_black_box_method_has_a_step_of_its_own_after_the_optimisers() -> None:
-    ours = [method for method in METHODS.values() if method.family == "black-box"]
+    ours = [how for how in map(adaptation, METHODS) if how.family == "black-box"]
     assert {method.name for method in ours} == set(BLACK_BOX)
     assert all(method.after_step is step_nothing for method in ours)
 
 
-@pytest.mark.parametrize("method", ["lora", "full_fine_tune", "zero_shot"])
+@pytest.mark.parametrize("method", ["bitfit", "full_fine_tune", "zero_shot"])
 def test_a_method_that_is_no_adapter_behind_the_backbone_is_refused(method: str) -> None:
     with pytest.raises(ValueError, match=rf"only a black-box method.*'{method}'; take linear_pro"):
         asked(method)
@@ -190,6 +190,12 @@ def test_a_schedule_that_queries_cannot_share_is_refused(steps: int, stop: bool,
 def test_going_on_from_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a folder of `begin` holds checkpoint\.pt"):
         list(transduce(network("linear_probe"), asked(), query(0.1), begun=tmp_path))
+
+
+def test_a_network_of_several_structures_is_refused() -> None:
+    net = adapted(GenesisUNet(width=FEATURES), Spec(method="linear_probe"), outputs=3)
+    with pytest.raises(ValueError, match="about one structure, got a head of 3 outputs; teach one"):
+        next(transduce(net, asked(), query(0.1)))
 
 
 def test_a_step_on_a_query_that_is_not_there_is_refused() -> None:
