@@ -135,12 +135,10 @@ def query_features(
         windows: Of the volume.
         features: Of each window.
     """
-    total = torch.zeros(features[0].shape[0], *windows.shape)
-    weight = torch.zeros(windows.shape)
-    for place, found in zip(windows.places, features, strict=True):
-        total[(slice(None), *place)] += windows.weights * found
-        weight[place] += windows.weights
-    blended = (total / weight)[None]
+    blended = windows.blend_classes(
+        lambda numbers: torch.stack([features[number] for number in numbers]),
+        lambda found: found, classes=len(features[0]),
+    )[None]  # fmt: skip
     return avg_pool3d(blended, POOLED, ceil_mode=True, count_include_pad=False)
 
 
