@@ -13,6 +13,9 @@ JOBS ?= 2
 # What `make test` leaves to `make test-all`.
 MARKS ?= not slow and not network
 COVERAGE_FLOOR ?= 85
+# Tests of a file share what they trained, so they stay in one worker. Files come in the order of
+# tests/conftest.py, which begins with those that drive Chromium, not by their number of tests.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -32,12 +35,12 @@ run: $(INSTALLED) samples ## Set up, then run every notebook (PROFILE=quick|gpu|
 	$(BIN)/fmtutor run --profile $(PROFILE)
 
 test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (15 to 20 minutes)
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile -m "$(MARKS)" \
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -rs -n $(JOBS) $(BY_FILE) -m "$(MARKS)" \
 	  --durations 10 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks
 
 test-all: $(INSTALLED_DEV) samples ## All tests: the slow ones and those that need a network too
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) $(BY_FILE) \
 	  --durations 20 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks
 

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.call_checks import use_in_place_of_jaxtyped
+
+use_in_place_of_jaxtyped()  # no module of fmtutor is imported yet
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -23,7 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, and say why. In CI a missing browser is a failure."""
+    """Skip what this machine cannot run, and say why. In CI a missing browser is a failure.
+
+    Files that drive Chromium come first: few tests, long and mostly waiting, they would be what the
+    other workers wait for in the end.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
     no_cuda = pytest.mark.skip(reason="needs a CUDA device, this machine has none")
     no_chromium = pytest.mark.skip(reason="needs Chromium: install Debian's package `chromium`")
     has_chromium = chromium() is not None
