@@ -167,7 +167,7 @@ def teacher(
     def taught(query: Query | None) -> FewShotNet:
         rule = learning if query else replace(learning, weight=0.0)
         own = copy.deepcopy(net)
-        seen = query or Query(learning.batches(0).input, torch.tensor(0.5))
+        seen = query or Query(learning.batches(0).input[:1], torch.tensor(0.5))
         for _ in transduce(own, rule, seen, begun=folder):
             pass
         return own
