@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 OPERATORS = 400_000
 """In the training of one contract: some seconds on one thread, at 10 microseconds an operator."""
-MULTIPLY_ADDS = 80e9
+MULTIPLY_ADDS = 40e9
 """In the training of one contract: some seconds on one thread, at ten thousand million a second."""
 
 

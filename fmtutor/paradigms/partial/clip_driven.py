@@ -97,13 +97,13 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        net = {"channels": (16, 32), "backbone": "unet3d", "patch": (16, 16, 16)}
+        net = {"channels": (8, 16), "backbone": "unet3d", "patch": (16, 16, 16)}
         small = {
             "text": "one_hot",
             "text_size": 16,
             "vision_size": 16,
             "lr": 1e-2,
-            "steps": 80,
+            "steps": 60,
             "warmup_steps": 0,
         }
         return cls.quick(**{**net, **small, **changes})

@@ -93,8 +93,8 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        net = {"channels": (16, 32), "backbone": "unet3d", "patch": (16, 16, 16)}
-        small = {"lr": 1e-2, "steps": 60, "warmup_steps": 0}
+        net = {"channels": (8, 16), "backbone": "unet3d", "patch": (16, 16, 16)}
+        small = {"lr": 1e-2, "steps": 50, "warmup_steps": 0}
         return cls.quick(**{**net, **small, **changes})
 
     @classmethod

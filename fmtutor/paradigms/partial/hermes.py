@@ -121,7 +121,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        sizes = {"channels": (16, 16, 16), "head_width": 8, "modality_tokens": 2}
+        sizes = {"channels": (8, 8, 16), "head_width": 8, "modality_tokens": 2}
         recipe = {"patch": (16, 16, 16), "lr": 1e-2, "steps": 60, "warmup_steps": 0}
         return cls.quick(**{**sizes, **recipe, **changes})
 

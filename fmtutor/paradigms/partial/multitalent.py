@@ -76,7 +76,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        small = cls(channels=(16, 16, 16, 16), patch=(16, 16, 16), lr=2e-2, steps=80)
+        small = cls(channels=(8, 16, 16), patch=(16, 16, 16), lr=2e-2, steps=80)
         return replace(small, **{"warmup_steps": 0, **changes})
 
     @classmethod

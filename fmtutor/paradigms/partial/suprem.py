@@ -81,7 +81,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        small = cls(backbone="unet3d", channels=(16, 32), patch=(16, 16, 16), lr=2e-2, steps=80)
+        small = cls(backbone="unet3d", channels=(8, 16), patch=(16, 16, 16), lr=2e-2, steps=60)
         return replace(small, **{"warmup_steps": 0, **changes})
 
     @classmethod

@@ -108,7 +108,7 @@ class Config:
     @classmethod
     def tiny(cls, **changes: Any) -> "Config":
         """The size of the contract tests."""
-        net = {"backbone": "unet3d", "channels": (16, 16, 16), "patch": (16, 16, 16)}
+        net = {"backbone": "unet3d", "channels": (8, 16, 16), "patch": (16, 16, 16)}
         return cls.quick(**{**net, "lr": 2e-2, "steps": 60, "warmup_steps": 0, **changes})
 
     @classmethod
