@@ -71,7 +71,7 @@ def test_a_specific_network_learns_its_support():
     bank = bank_of([source("a", 5)], size=32)  # four times halved, 16 pixels would leave one
     task = next(t for t in bank.tasks if t.axis == "axial" and t.region == "both")
     asked = scores.halves(bank, task, 0, queries=4)
-    net, seconds = specific_unet(asked, seed=0, steps=100)
+    net, seconds = specific_unet(asked, seed=0, steps=60)
     with torch.inference_mode():
         mask = net(asked.support_images[0])[:, 0] > 0
     truth = asked.support_masks[0, :, 0] > 0.5

@@ -27,7 +27,7 @@ from fmtutor.paradigms.adapt.network import FewShotNet, Kind
 from fmtutor.paradigms.adapt.spec import Spec, adapted, groups, set_modes
 
 SIDES: dict[Kind, tuple[int, int, int]] = {"swin": (64, 32, 32), "unet": (16, 16, 16)}
-STEPS: dict[Kind, int] = {"swin": 3, "unet": 8}
+STEPS: dict[Kind, int] = {"swin": 2, "unet": 8}
 
 PLACES = [(name, kind) for name in METHODS for kind in adaptation(name).kinds]
 TRAINED = [(name, kind) for name, kind in PLACES if adaptation(name).family != "none"]
