@@ -24,6 +24,9 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BOOK := $(VENV)/.installed-book
 NOTEBOOKS := $(shell find notebooks -name '*.ipynb' -not -path '*/.*' 2>/dev/null | sort)
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Bytecode is kept, whatever the machine is set to: else each worker, each kernel and each command
+# that a test starts compiles the whole package anew.
+KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-notebooks lab notebooks book bench samples lint pins clean
@@ -35,12 +38,12 @@ run: $(INSTALLED) samples ## Set up, then run every notebook (PROFILE=quick|gpu|
 	$(BIN)/fmtutor run --profile $(PROFILE)
 
 test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (15 to 20 minutes)
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -rs -n $(JOBS) $(BY_FILE) -m "$(MARKS)" \
+	$(ONE_THREAD) $(KEEP_BYTECODE) $(BIN)/python -m pytest -q -rs -n $(JOBS) $(BY_FILE) -m "$(MARKS)" \
 	  --durations 10 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks
 
 test-all: $(INSTALLED_DEV) samples ## All tests: the slow ones and those that need a network too
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) $(BY_FILE) \
+	$(ONE_THREAD) $(KEEP_BYTECODE) $(BIN)/python -m pytest -q -n $(JOBS) $(BY_FILE) \
 	  --durations 20 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 	@$(MAKE) --no-print-directory test-notebooks
 
@@ -50,7 +53,7 @@ test-notebooks: $(INSTALLED_DEV) ## Run the notebooks and compare their checked 
 ifeq ($(NOTEBOOKS),)
 	@echo "no notebooks yet"
 else
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -o addopts="" -p no:cacheprovider -n $(JOBS) \
+	$(ONE_THREAD) $(KEEP_BYTECODE) $(BIN)/python -m pytest -q -o addopts="" -p no:cacheprovider -n $(JOBS) \
 	  --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 180 $(NOTEBOOKS)
 endif
 
