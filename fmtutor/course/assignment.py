@@ -15,6 +15,7 @@ with a hidden region, and a task with a mark scheme.
 import ast
 import json
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +67,7 @@ class Assignment:
 
     def probe(self, name: str) -> str:
         """Return the code of `probe_NAME` alone, without the cases beside it; "" if none."""
-        for node in ast.parse(self.code["hidden"]).body:
+        for node in parsed(self.code["hidden"]).body:
             if isinstance(node, ast.FunctionDef) and node.name == f"probe_{name}":
                 return ast.unparse(node)
         return ""
@@ -179,7 +180,7 @@ def title_of(notebook: dict[str, Any]) -> str:
 def check_whole(assignment: Assignment) -> None:
     """Raise ValueError unless every function has a solution and hidden cases."""
     for role, prefix in (("answer", ""), ("hidden", "cases_")):
-        body = ast.parse(assignment.code[role]).body
+        body = parsed(assignment.code[role]).body
         there = {node.name for node in body if isinstance(node, ast.FunctionDef)}
         wanted = {prefix + question.name for question in assignment.functions()}
         if missing := sorted(wanted - there):
@@ -188,3 +189,16 @@ def check_whole(assignment: Assignment) -> None:
             )
     if not assignment.questions:
         raise ValueError(f"an assignment must ask something, got none in {assignment.path.name}.")
+
+
+def parsed(source: str) -> ast.Module:
+    """Return the syntax tree of a source, one thread at a time.
+
+    Python 3.11 counts the depth of a tree that it builds for all threads together, and ends with a
+    SystemError where two build one at once (python/cpython, issue 106905).
+    """
+    with _ONE_AT_A_TIME:
+        return ast.parse(source)
+
+
+_ONE_AT_A_TIME = threading.Lock()

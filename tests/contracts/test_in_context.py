@@ -81,7 +81,9 @@ def trained(name: str) -> nn.Module:
     """The tiny network after its own recipe on many phantoms of both tasks."""
     module = paradigm(name)
     config, model = module.Config.tiny(), tiny(module)
-    recipe = FitConfig(steps=STEPS[name], lr=config.lr, weight_decay=config.weight_decay, prefetch=0)
+    recipe = FitConfig(
+        steps=STEPS[name], lr=config.lr, weight_decay=config.weight_decay, prefetch=0
+    )
     batches = [stacked([batch_of(2 * i), batch_of(2 * i + 1)]) for i in range(40)]
     for _ in fit(model, module.step, lambda i: batches[i % 40], recipe):
         pass

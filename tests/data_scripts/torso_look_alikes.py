@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fmtutor.bench.few_shot_data import published_support
-from fmtutor.bench.few_shot_grid import KNOWN_PAPER
-from fmtutor.data.few_shot_splits import published_split, published_structures
+from fmtutor.bench.few_shot_tasks import KNOWN_PAPER
+from fmtutor.data.few_shot_splits import draw_support, published_split, published_structures
 from fmtutor.data.totalsegmentator_v1 import IDS
 from tests.data_scripts.look_alikes import META, nifti, packed_zip
 
@@ -39,7 +38,8 @@ def teachers(count: int) -> tuple[str, ...]:
 def scans_of(structure: str, *, shots: int, seed: int) -> tuple[str, ...]:
     """Return the support of a seed and the tests of a structure."""
     split = published_split(structure, "totalsegmentator")
-    return (*published_support(structure, shots, seed), *split.test)
+    drawn = draw_support(len(split.pool), shots, seed).support
+    return (*(split.pool[place] for place in drawn), *split.test)
 
 
 def torso(scan: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
