@@ -11,10 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.call_checks import use_in_place_of_jaxtyped
-
-use_in_place_of_jaxtyped()  # no module of fmtutor is imported yet
-
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

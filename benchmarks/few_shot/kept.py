@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fmtutor.bench.few_shot_cell import FeatureBatches, answer_alone
 from fmtutor.bench.few_shot_grid import QUICK
+from fmtutor.bench.few_shot_transduction import HeldBatches
 from fmtutor.core.seeds import rng, seed_everything
 from fmtutor.data.few_shot import FewShotBatch, FixedPatches, Volume
 from fmtutor.engine.optimise import FitConfig, adamw
@@ -103,20 +104,6 @@ def random_backbone(kind: str) -> nn.Module:
     return backbone(name, (width,)).eval()
 
 
-class Held:
-    """Batches that are made once each, as a volume's crops always come in the same groups."""
-
-    def __init__(self, batches: FeatureBatches) -> None:
-        self.batches, self.made = batches, dict[tuple[int, ...], FewShotBatch]()
-
-    def __call__(self, step: int) -> FewShotBatch:
-        """Return batch number ``step``."""
-        key = tuple(self.batches.patches.numbers(step))
-        if key not in self.made:
-            self.made[key] = self.batches(step)
-        return self.made[key]
-
-
 class Black:
     """One black-box method on one backbone, in every form."""
 
@@ -148,7 +135,7 @@ class Black:
         if form != "plain":
             batches = self.features()
         if form == "held":
-            batches = Held(batches)  # type: ignore[arg-type]
+            batches = HeldBatches(batches)  # type: ignore[arg-type]
             for step in range(SHOTS * CROPS):
                 batches(step)
         scale = QUICK.lr_scale[self.spec.scope]

@@ -5,7 +5,7 @@ checkpoints (`fmtutor.bench.published_bases`) or trainings of one's own
 (`fmtutor.bench.trained_bases`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, runtime_checkable
@@ -104,15 +104,25 @@ def base_sha256(base: str, kind: Kind) -> str:
 def _supervised(kind: Kind) -> Base:
     name = lookup(SUPERVISED, kind, "kind of base")
     model, _, card = load_shipped(name)
-    weight, bias = model.classifier.weight.detach()[:, :, 0, 0, 0], model.classifier.bias.detach()
-    classes = card["recipe"]["config"]["classes"]
+    return taught_base(name, model, card["recipe"]["config"]["classes"])
+
+
+def taught_base(name: str, model: nn.Module, classes: Sequence[str]) -> Base:
+    """Return the base that a trained system of FSEFT's is, its head's rows by class."""
+    head: nn.Conv3d = model.classifier  # type: ignore[assignment]
+    weight, bias = head.weight.detach()[:, :, 0, 0, 0], head.bias.detach()  # type: ignore[union-attr]
     rows = {label: (weight[n], bias[n]) for n, label in enumerate(classes)}
-    return Base(name, model.backbone, rows)
+    return Base(name, model.backbone, rows)  # type: ignore[arg-type]
+
+
+def fresh(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Return a network of new weights, in evaluation mode; the global generators stay."""
+    with torch.random.fork_rng():
+        seed_everything(seed)
+        return make().eval()
 
 
 def _bare(kind: Kind, seed: int) -> nn.Module:
     """Return the supervised base's network with new weights."""
     config = load_shipped(SUPERVISED[kind])[0].config
-    with torch.random.fork_rng():
-        seed_everything(seed)
-        return build_backbone(config.backbone, config.channels).eval()
+    return fresh(lambda: build_backbone(config.backbone, config.channels), seed)

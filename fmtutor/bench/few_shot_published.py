@@ -141,11 +141,11 @@ class PublishedData:
                 *self.split(cell.structure).test,
             )
         }
-        lacking = sorted({
+        missing = {
             file for scan, structure in needed
             for file in self.scans.lacking(scan, self._classes(structure))
-        })  # fmt: skip
-        lacking.sort(key=lambda file: "/" in file)  # whole scans first
+        }  # fmt: skip
+        lacking = sorted(missing, key=lambda file: ("/" in file, file))  # whole scans first
         if lacking:
             more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
             raise FileNotFoundError(

@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from fmtutor.bench.few_shot_bases import Base
+from fmtutor.bench.few_shot_bases import Base, fresh
 from fmtutor.bench.few_shot_grid import Cell
 from fmtutor.core.files import sha256_of
-from fmtutor.core.seeds import seed_everything
 from fmtutor.core.tables import lookup
 from fmtutor.hub.layouts import PUBLISHED
 from fmtutor.hub.published import load
@@ -90,6 +88,4 @@ def _key(cell: Cell) -> str:
 
 
 def _bare(kind: Kind, seed: int) -> nn.Module:
-    with torch.random.fork_rng():
-        seed_everything(seed)
-        return (SwinUnetr() if kind == "swin" else GenesisUNet()).eval()
+    return fresh(SwinUnetr if kind == "swin" else GenesisUNet, seed)

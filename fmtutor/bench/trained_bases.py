@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from fmtutor.bench.few_shot_bases import SUPERVISED, Base
+from fmtutor.bench.few_shot_bases import SUPERVISED, Base, fresh, taught_base
 from fmtutor.bench.few_shot_grid import Cell
 from fmtutor.bench.rehearsal import SUFFIX
 from fmtutor.bench.training_start import RECIPE_FILE, WEIGHTS_FILE
 from fmtutor.core.files import read_json, sha256_of
-from fmtutor.core.seeds import seed_everything
 from fmtutor.engine.checkpoint import load_weights
 from fmtutor.hub.models import config_from
 from fmtutor.nets.build import backbone
@@ -78,23 +74,15 @@ class TrainedBases:
         """Return the base of a cell, in evaluation mode, with the rows of its classes."""
         module, config = self._recipe(cell.kind)
         if cell.base == "random":
-            return Base("random", _bare(config, cell.seed), {})
+            bare = fresh(lambda: backbone(config.backbone, config.channels), cell.seed)
+            return Base("random", bare, {})
         folder = self.training(cell.kind)
         model = module.build(config)
         load_weights(model, folder / WEIGHTS_FILE)
-        head = model.eval().classifier
-        weight, bias = head.weight.detach()[:, :, 0, 0, 0], head.bias.detach()
-        rows = {label: (weight[n], bias[n]) for n, label in enumerate(config.classes)}
-        return Base(folder.name, model.backbone, rows)
+        return taught_base(folder.name, model.eval(), config.classes)
 
     def _recipe(self, kind: Kind) -> tuple[Any, Any]:
         """Return the system and the configuration of a training."""
         recipe = read_json(self.training(kind) / RECIPE_FILE)
         module = paradigm(recipe["system"])
         return module, config_from(module, recipe["config"])
-
-
-def _bare(config: Any, seed: int) -> nn.Module:
-    with torch.random.fork_rng():
-        seed_everything(seed)
-        return backbone(config.backbone, config.channels).eval()

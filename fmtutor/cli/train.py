@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from fmtutor.bench.rehearsal import Cut
 
 Profile = Literal["quick", "gpu", "paper"]
 
@@ -42,9 +45,7 @@ class Train:
 
     def run(self) -> int:
         """Check the request before anything heavy is imported, then train and print records."""
-        cut = self.profile == "paper" and (self.steps or self.width or self.patch)
-        name = f"{self.system}-{self.profile}-{self.seed}{'-rehearsal' if cut else ''}"
-        folder = self.out or Path("runs") / "train" / name
+        folder = self.out or Path("runs") / "train" / self.folder_name()
         self.check(folder)
 
         from fmtutor.bench.training import ELSEWHERE, RECIPES
@@ -80,10 +81,23 @@ class Train:
     def on_datasets(self, folder: Path) -> Iterator[Any]:
         """Train on published datasets."""
         from fmtutor.bench.paper_training import train_paper
+
+        return train_paper(self.system, self.data, folder=folder, seed=self.seed, cut=self.cut())
+
+    def folder_name(self) -> str:
+        """Return the folder's name where none is given."""
+        name = f"{self.system}-{self.profile}-{self.seed}"
+        if self.profile != "paper":
+            return name
+        from fmtutor.bench.rehearsal import SUFFIX
+
+        return f"{name}{SUFFIX if self.cut() else ''}"
+
+    def cut(self) -> "Cut":
+        """Return what a rehearsal of paper does less of."""
         from fmtutor.bench.rehearsal import Cut
 
-        cut = Cut(steps=self.steps, width=self.width, patch=self.patch)
-        return train_paper(self.system, self.data, folder=folder, seed=self.seed, cut=cut)
+        return Cut(steps=self.steps, width=self.width, patch=self.patch)
 
     def check(self, folder: Path) -> None:
         """Raise ValueError where an option cannot be meant."""

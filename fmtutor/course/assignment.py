@@ -15,7 +15,6 @@ with a hidden region, and a task with a mark scheme.
 import ast
 import json
 import re
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,8 @@ from typing import Any, Literal
 Role = Literal["given", "answer", "check", "hidden", "written", "rubric", "text"]
 ROLES = ("given", "answer", "check", "hidden", "written", "rubric", "text")
 SCHEMA = 3
+PROBE = "probe_"
+"""What the name of a function in hidden cells begins with that asks an answer in another way."""
 DEFAULTS = {"edge_points": 0.0, "seconds": 10.0, "memory_mb": 512, "rtol": 1e-4, "atol": 1e-6}
 
 
@@ -56,6 +57,12 @@ class Assignment:
     questions: tuple[Question, ...]
     code: dict[str, str]
     """Role to the code of its cells, in order: given, answer, hidden."""
+    probes: dict[str, str]
+    """Question to the code of its `probe_NAME` alone, without the cases beside it.
+
+    Taken out on reading: submissions are graded in threads, and Python 3.11 ends with a SystemError
+    where two threads build a syntax tree at once (python/cpython, issue 106905).
+    """
 
     def functions(self) -> tuple[Question, ...]:
         """Return the questions that a function answers."""
@@ -64,13 +71,6 @@ class Assignment:
     def maximum(self) -> float:
         """Return the points without bonus."""
         return sum((question.points for question in self.questions if not question.bonus), 0.0)
-
-    def probe(self, name: str) -> str:
-        """Return the code of `probe_NAME` alone, without the cases beside it; "" if none."""
-        for node in parsed(self.code["hidden"]).body:
-            if isinstance(node, ast.FunctionDef) and node.name == f"probe_{name}":
-                return ast.unparse(node)
-        return ""
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -134,10 +134,21 @@ def read_assignment(path: Path) -> Assignment:
             points[own["question"]] = points_of(cell)
     questions = tuple(question_of(name, own, points) for name, own in found.items())
     assignment = Assignment(
-        name=path.stem, path=path, title=title_of(notebook), questions=questions, code=code
-    )
+        name=path.stem, path=path, title=title_of(notebook), questions=questions, code=code,
+        probes=probes_of(code["hidden"]),
+    )  # fmt: skip
     check_whole(assignment)
     return assignment
+
+
+def probes_of(hidden: str) -> dict[str, str]:
+    """Return the probes of hidden cells by the name of their question."""
+    functions = (node for node in ast.parse(hidden).body if isinstance(node, ast.FunctionDef))
+    return {
+        node.name.removeprefix(PROBE): ast.unparse(node)
+        for node in functions
+        if node.name.startswith(PROBE)
+    }
 
 
 def question_of(name: str, own: dict[str, Any], points: dict[str, float]) -> Question:
@@ -180,7 +191,7 @@ def title_of(notebook: dict[str, Any]) -> str:
 def check_whole(assignment: Assignment) -> None:
     """Raise ValueError unless every function has a solution and hidden cases."""
     for role, prefix in (("answer", ""), ("hidden", "cases_")):
-        body = parsed(assignment.code[role]).body
+        body = ast.parse(assignment.code[role]).body
         there = {node.name for node in body if isinstance(node, ast.FunctionDef)}
         wanted = {prefix + question.name for question in assignment.functions()}
         if missing := sorted(wanted - there):
@@ -189,16 +200,3 @@ def check_whole(assignment: Assignment) -> None:
             )
     if not assignment.questions:
         raise ValueError(f"an assignment must ask something, got none in {assignment.path.name}.")
-
-
-def parsed(source: str) -> ast.Module:
-    """Return the syntax tree of a source, one thread at a time.
-
-    Python 3.11 counts the depth of a tree that it builds for all threads together, and ends with a
-    SystemError where two build one at once (python/cpython, issue 106905).
-    """
-    with _ONE_AT_A_TIME:
-        return ast.parse(source)
-
-
-_ONE_AT_A_TIME = threading.Lock()

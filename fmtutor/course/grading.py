@@ -192,7 +192,7 @@ def job_of(
         names=tuple(asked.name for asked in assignment.functions()),
         cells=submission.cells,
         given=assignment.code["given"],
-        probe=assignment.probe(name),
+        probe=assignment.probes.get(name, ""),
         cases=cases[name].arguments,
         seconds=question.seconds,
         memory_mb=question.memory_mb,

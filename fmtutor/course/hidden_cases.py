@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from fmtutor.course.assignment import Assignment, Question
+from fmtutor.course.assignment import PROBE, Assignment, Question
 from fmtutor.course.comparison import difference
 from fmtutor.course.sandbox.answers import UnreadableAnswerError, decode, encode
 
@@ -90,7 +90,7 @@ def cases_of(question: Question, namespace: dict[str, Any], seed: str) -> Hidden
     draw = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
     arguments = namespace[f"cases_{question.name}"](draw)
     judge = namespace.get(f"judge_{question.name}")
-    probe = namespace.get(f"probe_{question.name}", lambda function, *given: function(*given))
+    probe = namespace.get(f"{PROBE}{question.name}", lambda function, *given: function(*given))
     solution = namespace[question.name]
     expected = {
         # A solution may change its arguments; and what it returns must survive the pipe.
