@@ -209,12 +209,11 @@ def cells_of(table: str, profile: str) -> tuple[Cell, ...]:
     groups: list[Group]
     if table == "fseft-novel":
         groups = [(novel_rows(), _novel_structures(profile), (5,))]
-    elif table == "fseft-known":
-        organs = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
-        groups = [*_known_groups(profile, organs), (corrected_rows(), organs, (5,))]
     else:
         lookup(dict.fromkeys(TABLES), table, "few-shot table")
-        groups = _known_groups(profile, (FLARE22,))
+        organs = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
+        organs = (FLARE22,) if table == "fseft-flare22" else organs
+        groups = [*_known_groups(profile, organs), (corrected_rows(), organs, (5,))]
     return tuple(
         Cell(**vars(row), table=table, structure=structure, shots=k, seed=seed)
         for k in sorted({k for *_, shots in groups for k in shots})

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from fmtutor.bench.few_shot_findings import Measured
 from fmtutor.core.colours import BLUE, GREEN, GREY, ORANGE, VERMILION
@@ -185,13 +185,13 @@ def plot_differences(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _scale(axes: Axes, costs: pd.Series) -> None:
-    """Draw costs on a logarithmic axis with plain numbers, or on a linear one if they are close."""
+    """Draw costs on a logarithmic axis with short numbers (10k), or on a linear one if close."""
     if len(costs) == 0 or costs.max() < 5 * costs.min():
         return
     axes.set_xscale("log")
     wide = costs.max() > 100 * costs.min()
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

@@ -1,9 +1,9 @@
 """Figures of what notebooks 12 and 13 measure live: answers, what is still known, moved features.
 
-They take what `fmtutor.bench.few_shot_lessons` returns.
+They take what `fmtutor.bench.few_shot_lessons` returns; the curves, what result files hold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fmtutor.bench.figures_in_context import draw_slice, window_round
-from fmtutor.core.colours import BLUE, GREEN, ORANGE, VERMILION
+from fmtutor.core.colours import BLUE, GREEN, ON_WHITE, ORANGE, VERMILION
 from fmtutor.data.few_shot import Volume
 from fmtutor.engine.metrics import dice
 
@@ -72,20 +72,54 @@ def plot_knowledge(table: pd.DataFrame, *, base: str = "base") -> Figure:
     return figure
 
 
-def plot_levels(shifts: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw how far the features of every level moved.
+def plot_levels(
+    values: Mapping[str, Mapping[str, float]],
+    *,
+    ylabel: str = "|after - before| / |before|",
+    bottom: float = -0.02,
+) -> Figure:
+    """Draw a number of every level of a backbone: how far its features moved, or what they tell.
 
     Args:
-        shifts: Title to what `fmtutor.bench.few_shot_lessons.feature_shift` returns.
+        values: Title to level to number: what `fmtutor.bench.few_shot_lessons.feature_shift` or
+            ``separability`` returns. At most four titles.
+        ylabel: What the number is.
+        bottom: Where the axis begins.
     """
     figure, axes = plt.subplots(figsize=(7.5, 2.7), layout="constrained")
-    for (title, levels), (colour, marker) in zip(shifts.items(), ADAPTED, strict=False):
+    for (title, levels), (colour, marker) in zip(values.items(), ADAPTED, strict=False):
         axes.plot(range(len(levels)), list(levels.values()), f"{marker}-", color=colour,
-                  ms=6, mec="white", label=title)  # fmt: skip
+                  ms=6, mec="white", label=title.replace("_", " "))  # fmt: skip
         axes.set_xticks(range(len(levels)), list(levels), fontsize=8)
-    axes.set_ylim(bottom=-0.02)
-    axes.set_ylabel("|after - before| / |before|")
+    axes.set_ylim(bottom=bottom)
+    axes.set_ylabel(ylabel)
     axes.grid(axis="y", color="#e5e5e5")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_losses(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Draw the losses of trainings over the share of each that is done, a panel for a backbone.
+
+    Args:
+        curves: Title of a panel to label to losses; a panel holds what
+            `fmtutor.bench.few_shot_committed.loss_curves` returns. At most ten labels a panel;
+            every other line is dashed.
+    """
+    figure, panels = plt.subplots(
+        1, len(curves), figsize=(4.2 * len(curves), 3.6), layout="constrained", sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for axes, (title, lines) in zip(panels[0], curves.items(), strict=True):
+        for number, (label, losses) in enumerate(lines.items()):
+            axes.plot(np.linspace(0, 100, len(losses)), losses, "--" if number % 2 else "-",
+                      color=ON_WHITE[number], lw=1.4, label=label)  # fmt: skip
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("% of the training")
+        axes.spines[["top", "right"]].set_visible(False)
+        if lines:
+            axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center",
+                        bbox_to_anchor=(0.5, -0.22))  # fmt: skip
+    panels[0, 0].set_ylabel("loss")
     return figure

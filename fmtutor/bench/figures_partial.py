@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from fmtutor.core.colours import GREEN, VERMILION
+from fmtutor.core.colours import GREEN, ON_WHITE, VERMILION
 from fmtutor.data.anatomy import colour_of
 from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES, LESIONS, Centre, region_of
@@ -276,11 +276,10 @@ def plot_loss_choices(known: Bool[Tensor, "B L"], names: Sequence[str]) -> Figur
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.4), layout="constrained")
     rows = np.arange(len(known))
-    colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
     for place, reduction in enumerate(REDUCTIONS):
         weights = pair_weights(known, reduction).max(axis=1)
         spots = rows + (place - 1) * 0.26
-        left.bar(spots, weights, width=0.24, label=reduction, color=colours[place])
+        left.bar(spots, weights, width=0.24, label=reduction, color=ON_WHITE[place])
         for x, weight in zip(spots, weights, strict=True):
             left.text(x, weight * 1.08, f"{weight:.2g}", ha="center", fontsize=8)
     counts = known.sum(1).tolist()

@@ -92,7 +92,8 @@ def test_cells_are_the_known_rows_on_one_task() -> None:
     assert {cell.structure for cell in CELLS} == {FLARE22}
     assert {cell.shots for cell in CELLS} == {5, 10}
     paper = cells_of("fseft-flare22", "paper")
-    assert len([c for c in paper if (c.label, c.kind) == ("LoRA", "swin")]) == 2 * 3
+    presets = [c.preset for c in paper if (c.label, c.kind) == ("LoRA", "swin")]
+    assert sorted(presets) == ["corrected"] * 3 + ["faithful"] * 2 * 3
     assert setting_of("fseft-flare22", "paper").data == "flare22"
     assert setting_of("fseft-flare22", "quick") == QUICK
 

@@ -48,3 +48,13 @@ def test_levels_are_drawn_in_the_order_of_the_network() -> None:
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["down", "up"]
     assert len(figure.axes[0].lines) == 2
+
+
+def test_losses_are_drawn_over_the_share_done_with_a_line_for_each_row() -> None:
+    losses = {"Bias": [1.0, 0.5, 0.4], "LoRA": [0.9, 0.3]}
+    figure = figures.plot_losses({"unet": losses, "swin": {}})
+    first, second = figure.axes
+    assert [line.get_xdata().tolist() for line in first.lines] == [[0, 50, 100], [0, 100]]
+    assert [line.get_linestyle() for line in first.lines] == ["-", "--"]
+    assert not second.lines
+    assert second.get_legend() is None
