@@ -1,6 +1,7 @@
 """Figures of what notebooks 12 and 13 measure live: answers, what is still known, moved features.
 
-They take what `fmtutor.bench.few_shot_lessons` returns; the curves, what result files hold.
+They take what `fmtutor.bench.few_shot_lessons` and `fmtutor.bench.few_shot_levels` return; curves
+of losses, what result files hold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def plot_levels(
     """Draw a number of every level of a backbone: how far its features moved, or what they tell.
 
     Args:
-        values: Title to level to number: what `fmtutor.bench.few_shot_lessons.feature_shift` or
+        values: Title to level to number: what `fmtutor.bench.few_shot_levels.feature_shift` or
             ``separability`` returns. At most four titles.
         ylabel: What the number is.
         bottom: Where the axis begins.

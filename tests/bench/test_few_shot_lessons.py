@@ -77,36 +77,6 @@ def test_knowledge_has_a_line_for_each_backbone_structure_and_patient(base: Base
     assert (wide["base"] == wide["probe"]).all()
 
 
-def test_features_of_a_probe_do_not_move_and_those_of_fine_tuning_do(base: Base) -> None:
-    look = torch.rand(2, 1, 16, 16, 16)
-    net = adapted(base.backbone, Spec(method="linear_probe"))
-    still = lessons.feature_shift(base.backbone, net.backbone, look)
-    assert list(still) == [*base.backbone.encoder_names, *base.backbone.decoder_names]
-    assert set(still.values()) == {0.0}
-    tuned = lessons.teach(base, Spec(method="full_fine_tune"), "bright", [volume(0)], steps=3)
-    assert min(lessons.feature_shift(base.backbone, tuned.net.backbone, look).values()) > 0
-
-
-def test_a_random_start_moves_features_before_any_training(base: Base) -> None:
-    look = torch.rand(1, 1, 16, 16, 16)
-    moved = {}
-    for preset in ("faithful", "corrected"):
-        net = adapted(base.backbone, Spec(method="cnn_adapter", preset=preset))
-        moved[preset] = lessons.feature_shift(base.backbone, net.backbone, look)
-    assert min(moved["faithful"].values()) > 0.05
-    assert set(moved["corrected"].values()) == {0.0}
-
-
-def test_a_bright_organ_is_separable_and_a_random_mask_is_not(base: Base) -> None:
-    clear = lessons.separability(base.backbone, [volume(0)], [volume(1)], voxels=200)
-    assert list(clear) == [*base.backbone.encoder_names, *base.backbone.decoder_names]
-    assert clear["down_tr64"] > 0.75
-    rng = np.random.default_rng(0)
-    blind = [replace(volume(n), target=rng.random((24, 20, 16)) < 0.3) for n in (0, 1)]
-    chance = lessons.separability(base.backbone, blind[:1], blind[1:], voxels=400)
-    assert 0.35 < chance["down_tr64"] < 0.65
-
-
 def test_patients_are_the_first_that_show_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
