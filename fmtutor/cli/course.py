@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from fmtutor.cli.display import Display
+from fmtutor.cli.notebook_files import notebook_files
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -24,7 +25,7 @@ class Release:
         """Write each, and name it."""
         from fmtutor.course.release import release
 
-        for source in notebooks(self.sources or (Path("notebooks/assignments"),)):
+        for source in notebook_files(self.sources or (Path("notebooks/assignments"),)):
             print(release(source, self.out))
         return 0
 
@@ -43,7 +44,7 @@ class Validate:
         from fmtutor.course.validation import validate
 
         failing = 0
-        for source in notebooks(self.sources):
+        for source in notebook_files(self.sources):
             with Display() as display:
                 display.step(f"{source.name}: running its cells")
                 found = validate(source, cell_seconds=self.cell_seconds)
@@ -149,22 +150,3 @@ class Course:
     def run(self) -> int:
         """Do it."""
         return self.action.run()
-
-
-def notebooks(paths: tuple[Path, ...]) -> list[Path]:
-    """Return the notebooks meant by files and folders.
-
-    Raises:
-        ValueError: There is none, or a path is no notebook.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(path.glob("*.ipynb"))
-        elif path.suffix == ".ipynb" and path.is_file():
-            found.append(path)
-        else:
-            raise ValueError(f"a notebook must be an .ipynb file or a folder of them, got {path}.")
-    if not found:
-        raise ValueError(f"there must be a notebook, found none in {', '.join(map(str, paths))}.")
-    return found

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from fmtutor.cli.display import Display
+from fmtutor.cli.notebook_files import notebook_files
+from fmtutor.cli.places import runner_at
 
 if TYPE_CHECKING:
     from fmtutor.bench.notebook_work import RunRecord
@@ -37,7 +39,8 @@ class Run:
     workers: int = 0
     """Notebooks at one time, on Dask workers; 0 is one after the other, in this process."""
     scheduler: str | None = None
-    """Where the workers are: local (the default), slurm, or a scheduler such as tcp://host:8786."""
+    """Where the workers are: local (the default), serial (none: in this process), slurm, or a
+    scheduler such as tcp://host:8786."""
     out: Path = Path("runs")
     """Folder of the executed notebooks, figures, results.json and index.html."""
     timeout: float | None = None
@@ -56,7 +59,7 @@ class Run:
             from fmtutor.bench.notebook_refresh import refresh_notebooks
 
             self.check_in_place()
-            paths, limit = found(self.notebooks), self.limit()
+            paths, limit = self.files(), self.limit()
             return display.follow(refresh_notebooks(paths, timeout_s=limit, watch=display.cell))
 
     def batch(self, display: Display) -> int:
@@ -65,7 +68,7 @@ class Run:
         from fmtutor.bench.parameter_grid import parsed
         from fmtutor.bench.report import write_report
 
-        paths, runner = found(self.notebooks), self.runner()
+        paths, runner = self.files(), self.runner()
         config = BatchConfig(
             profile=self.profile,
             parameters=parsed(self.parameters),
@@ -82,6 +85,10 @@ class Run:
                 display.step("writing the report")
                 display.say(f"report: {write_report(records, self.out)}")
 
+    def files(self) -> list[Path]:
+        """Return the notebooks to run."""
+        return notebook_files(self.notebooks or (Path("notebooks"),), pattern="[0-9][0-9]_*.ipynb")
+
     def runner(self) -> "Runner | None":
         """Return where the notebooks run; None is one after the other in this process.
 
@@ -90,26 +97,20 @@ class Run:
         """
         if self.workers < 0:
             raise ValueError(f"--workers must be 0 (no workers) or more, got {self.workers}.")
-        if self.scheduler is None and self.workers == 0:
+        if self.scheduler == "serial" or (self.scheduler is None and self.workers == 0):
             return None
-        from fmtutor.bench.sweep_runners import Local, Remote, Slurm, visible_gpus
+        from fmtutor.bench.sweep_runners import visible_gpus
 
-        gpu = self.profile != "quick"
-        if self.scheduler == "slurm":
-            return Slurm(workers=self.workers or 1, gpus_per_job=int(gpu))
-        if self.scheduler in (None, "local"):
-            return Local(workers=self.workers or 1, gpus=visible_gpus() if gpu else ())
-        if "://" not in self.scheduler:
-            raise ValueError(
-                "--scheduler is local, slurm or an address such as tcp://host:8786, got "
-                f"{self.scheduler!r}."
-            )
-        if self.workers:
+        if self.workers and "://" in (self.scheduler or ""):
             raise ValueError(
                 f"a running scheduler has its own workers, got --workers {self.workers}; leave it "
                 "out."
             )
-        return Remote(address=self.scheduler)
+        gpu = self.profile != "quick"
+        return runner_at(
+            self.scheduler or "local", workers=self.workers or 1, gpus_per_job=int(gpu),
+            gpus=visible_gpus() if gpu else (),
+        )  # fmt: skip
 
     def limit(self) -> float | None:
         """Return the seconds that one cell may take; None is without limit."""
@@ -128,27 +129,3 @@ class Run:
             raise ValueError(
                 "--in-place measures one notebook at a time; leave out --workers and --scheduler."
             )
-
-
-def found(paths: tuple[Path, ...]) -> list[Path]:
-    """Return the notebooks meant by files and folders, folders in the order of their numbers.
-
-    Raises:
-        ValueError: There is none, or a path is not a notebook.
-    """
-    notebooks: list[Path] = []
-    for path in paths or (Path("notebooks"),):
-        if path.is_dir():
-            notebooks += sorted(path.glob("[0-9][0-9]_*.ipynb"))
-        elif path.suffix == ".ipynb" and path.is_file():
-            notebooks.append(path)
-        else:
-            raise ValueError(
-                f"a notebook must be an .ipynb file or a folder of NN_*.ipynb, got {path}."
-            )
-    if not notebooks:
-        names = ", ".join(map(str, paths)) or "notebooks"
-        raise ValueError(
-            f"there must be a notebook NN_*.ipynb to run, found none in {names}; name files."
-        )
-    return notebooks

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from fmtutor.cli.places import runner_at
+
 if TYPE_CHECKING:
     from fmtutor.bench.few_shot_bases import Bases
     from fmtutor.bench.few_shot_estimate import Estimate
@@ -192,25 +194,17 @@ class Table:
             ValueError: The scheduler is none that is known, or needs what is not installed.
         """
         from fmtutor.bench.sweep import Serial
-        from fmtutor.bench.sweep_runners import Local, Remote, Slurm, visible_gpus
+        from fmtutor.bench.sweep_runners import visible_gpus
 
         if self.scheduler == "serial":
             return 1, Serial()
-        if self.scheduler == "slurm":
-            gpus_per_job = int(self.profile != "quick")
-            workers = self.workers or 1
-            return workers, Slurm(workers=workers, gpus_per_job=gpus_per_job)
-        if self.scheduler == "local":
-            gpus = visible_gpus()
-            each = len(gpus) * self.workers_per_gpu or os.cpu_count() or 1
-            workers = self.workers or each
-            return workers, Local(workers=workers, gpus=gpus)
-        if ":" not in self.scheduler:
-            raise ValueError(
-                "--scheduler is local, serial, slurm or an address such as tcp://host:8786, got "
-                f"{self.scheduler!r}."
-            )
-        return self.workers or 1, Remote(address=self.scheduler)
+        gpus = visible_gpus()
+        each = len(gpus) * self.workers_per_gpu or os.cpu_count() or 1
+        workers = self.workers or (each if self.scheduler == "local" else 1)
+        gpus_per_job = int(self.profile != "quick")
+        return workers, runner_at(
+            self.scheduler, workers=workers, gpus=gpus, gpus_per_job=gpus_per_job
+        )
 
     def render(self, folder: Path, cells: "Sequence[Cell]") -> None:
         """Print the table of all finished cells; a folder gets it as table.md too."""

@@ -5,7 +5,7 @@ import pytest
 
 from fmtutor.bench.sweep_runners import Local, Remote, Slurm
 from fmtutor.cli import main
-from fmtutor.cli.run import Run, found
+from fmtutor.cli.run import Run
 
 v4 = nbformat.v4
 
@@ -31,15 +31,16 @@ def test_a_batch_with_a_failure_ends_with_status_1_and_a_report(tmp_path, monkey
 def test_folders_give_their_numbered_notebooks_in_order(tmp_path):
     for name in ("02_b", "00_a", "draft"):
         _write(tmp_path / f"{name}.ipynb")
-    assert [path.stem for path in found((tmp_path,))] == ["00_a", "02_b"]
-    assert found((tmp_path / "draft.ipynb",)) == [tmp_path / "draft.ipynb"]
+    assert [path.stem for path in Run(notebooks=(tmp_path,)).files()] == ["00_a", "02_b"]
+    draft = tmp_path / "draft.ipynb"
+    assert Run(notebooks=(draft,)).files() == [draft]
 
 
 def test_nothing_to_run_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"found none in .*; name files"):
-        found((tmp_path,))
+        Run(notebooks=(tmp_path,)).files()
     with pytest.raises(ValueError, match=r"must be an \.ipynb file or a folder"):
-        found((tmp_path / "none.ipynb",))
+        Run(notebooks=(tmp_path / "none.ipynb",)).files()
 
 
 def test_the_limit_of_a_cell_follows_the_profile_unless_given():
@@ -73,6 +74,7 @@ def test_options_that_name_no_place_are_errors(options, message):
 
 def test_the_options_choose_where_notebooks_run():
     assert Run().runner() is None
+    assert Run(scheduler="serial").runner() is None
     assert Run(workers=3).runner() == Local(workers=3)
     assert Run(scheduler="slurm", profile="gpu").runner() == Slurm(workers=1, gpus_per_job=1)
     assert Run(scheduler="tcp://host:1").runner() == Remote(address="tcp://host:1")
