@@ -39,7 +39,7 @@ KNOWN = {
     "bench.figures_candidates.READING_COLOURS": 2,
     "bench.figures_few_shot_live.ADAPTED": 4,
     "bench.figures_interaction.COLOURS": 8,
-    "bench.figures_partial._PUSH": 2,
+    "bench.figures_losses._PUSH": 2,
     "bench.figures_promptable.(INSIDE, OUTSIDE, BOX)": 3,
     "bench.partial_results.COLOURS": 10,
 }

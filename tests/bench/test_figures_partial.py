@@ -2,18 +2,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
 from matplotlib.colors import to_rgb
 
 from fmtutor.bench.figures_partial import (
     COLUMNS,
-    confident_logits,
-    pair_weights,
     plot_centres,
     plot_conflicts,
-    plot_push,
     plot_readings,
-    push,
     reading,
     region_mask,
     teachers,
@@ -21,7 +16,6 @@ from fmtutor.bench.figures_partial import (
 from fmtutor.data.anatomy import colour_of
 from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES, region_of
-from fmtutor.losses.partial import naive_loss, partial_loss
 
 mpl.use("Agg")
 TABLE = {1: "liver", 2: "liver_lesion", 3: "spleen", 4: "aorta_infrarenal", 5: "aorta_suprarenal"}
@@ -98,32 +92,3 @@ def test_conflicts_are_cut_out_at_the_scale_of_the_patient(patient):
         assert image.get_extent() == [0.0, columns * 3.0, 0.0, rows * 2.0]
         filled.append(int((np.asarray(paint.get_array())[..., 3] > 0).sum()))
     assert filled == [90, 81]
-
-
-def test_the_push_of_the_masked_loss_is_zero_where_unknown_and_the_naive_one_is_down(patient):
-    truth = np.stack([region_mask(patient, region_of(name)) for name in ("liver", "spleen")])
-    logits, known = confident_logits(truth), torch.tensor([[True, False]])
-    target = torch.from_numpy(truth)[None] & known[:, :, None, None, None]
-    masked = push(partial_loss, logits, target, known)
-    naive = push(naive_loss, logits, target, known)
-    assert (masked[1] == 0).all()
-    assert (naive[1][truth[1]] < 0).all()
-    assert masked[0][truth[0]].mean() > naive[0][truth[0]].mean() > 0
-
-
-def test_the_push_figure_has_a_row_per_loss_and_says_what_is_annotated(patient):
-    losses = {"masked": partial_loss, "naive": naive_loss}
-    figure = plot_push(patient, ("liver", "spleen"), ("liver",), losses, axial=6)
-    titles = [axes.get_title() for axes in figure.axes[:4]]
-    assert titles[0] == "masked: liver\n(annotated here)"
-    assert titles[3] == "naive: spleen\n(not annotated here)"
-
-
-@pytest.mark.parametrize(
-    ("reduction", "poor", "rich"), [("pair_mean", 0.25, 0.25), ("class_sum", 1, 1),
-                                    ("sample_mean", 1 / 2, 1 / 6)]
-)  # fmt: skip
-def test_measured_pair_weights_are_those_of_the_formulas(reduction, poor, rich):
-    known = torch.tensor([[True, False, False], [True, True, True]])
-    expected = np.array([[poor, 0, 0], [rich, rich, rich]])
-    assert pair_weights(known, reduction) == pytest.approx(expected)
