@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from fmtutor.bench.training import RECIPES
+from fmtutor.bench.recipes import RECIPES
 from fmtutor.cli import COMMANDS
 from fmtutor.cli.train import Train
 from fmtutor.data.sample_table import SAMPLES

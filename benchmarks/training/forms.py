@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmtutor.bench.training import Recipe, fit_config
+from fmtutor.bench.recipes import Recipe
+from fmtutor.bench.training import fit_config
 from fmtutor.core.seeds import rng, seed_everything
 from fmtutor.data.batches import Batch
 from fmtutor.engine.fit import Record, fit

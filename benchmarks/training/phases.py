@@ -10,7 +10,8 @@ from forms import Batches, network, training
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from fmtutor.bench.training import Recipe, fit_config
+from fmtutor.bench.recipes import Recipe
+from fmtutor.bench.training import fit_config
 from fmtutor.core.devices import autocast, use_channels_last
 from fmtutor.engine.optimise import RunningAverage, adamw
 from fmtutor.paradigms import paradigm

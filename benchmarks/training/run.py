@@ -41,7 +41,8 @@ from torch import nn
 
 from fmtutor.bench.comparison import SYSTEMS
 from fmtutor.bench.machine import machine, process_peak_mb
-from fmtutor.bench.training import RECIPES, Recipe, described, stream_of
+from fmtutor.bench.recipes import RECIPES, Recipe
+from fmtutor.bench.training import described, stream_of
 from fmtutor.core.files import write_json
 from fmtutor.losses.partial import partial_loss
 from fmtutor.nets.norms import InstanceNorm

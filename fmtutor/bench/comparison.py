@@ -31,7 +31,8 @@ import torch
 
 from fmtutor.bench.completion import CompletedSource, completed_sources
 from fmtutor.bench.machine import machine
-from fmtutor.bench.training import WEIGHTS_FILE, Recipe, described, recipe_with, train_recipe
+from fmtutor.bench.recipes import Recipe, recipe_with
+from fmtutor.bench.training import WEIGHTS_FILE, described, train_recipe
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import read_json, write_json
 from fmtutor.core.tables import lookup

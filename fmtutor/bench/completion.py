@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fmtutor.bench.training import WEIGHTS_FILE, Recipe
+from fmtutor.bench.recipes import Recipe
+from fmtutor.bench.training import WEIGHTS_FILE
 from fmtutor.core.configs import fingerprint
 from fmtutor.core.files import atomic_path, sha256_of
 from fmtutor.data.cases import Case

@@ -17,7 +17,8 @@ from torch import nn
 
 from fmtutor.bench.comparison import SYSTEMS
 from fmtutor.bench.machine import process_peak_mb
-from fmtutor.bench.training import Recipe, fit_config, parameter_groups, stream_of
+from fmtutor.bench.recipes import Recipe
+from fmtutor.bench.training import fit_config, parameter_groups, stream_of
 from fmtutor.core.files import read_json
 from fmtutor.core.tables import lookup
 from fmtutor.data.regions import Protocol, Region

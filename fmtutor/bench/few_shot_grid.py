@@ -211,7 +211,7 @@ def cells_of(table: str, profile: str) -> tuple[Cell, ...]:
         groups = [(novel_rows(), _novel_structures(profile), (5,))]
     else:
         lookup(dict.fromkeys(TABLES), table, "few-shot table")
-        organs = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
+        organs: tuple[str, ...] = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
         organs = (FLARE22,) if table == "fseft-flare22" else organs
         groups = [*_known_groups(profile, organs), (corrected_rows(), organs, (5,))]
     return tuple(

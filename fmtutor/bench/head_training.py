@@ -26,7 +26,7 @@ from fmtutor.nets.working_grid import finest_features, to_input_grid
 from fmtutor.paradigms.partial.clip_driven import ClipDriven
 
 HEAD_LR = 10.0
-"""Rate of heads relative to the rest, as in `fmtutor.bench.training.Recipe`."""
+"""Rate of heads relative to the rest, as in `fmtutor.bench.recipes.Recipe`."""
 
 
 @dataclass(frozen=True, eq=False)

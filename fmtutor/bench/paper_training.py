@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fmtutor.bench.recipes import RECIPES, Recipe
 from fmtutor.bench.rehearsal import Cut
-from fmtutor.bench.training import RECIPES, Recipe, train_recipe
+from fmtutor.bench.training import train_recipe
 from fmtutor.core.configs import to_dict
 from fmtutor.core.files import read_json, write_json
 from fmtutor.core.tables import lookup
@@ -39,7 +40,7 @@ def train_paper(
     """Train a named recipe at published scale on converted datasets; a second call resumes.
 
     Args:
-        name: A name in `fmtutor.bench.training.RECIPES`, but none of `UNFIT`.
+        name: A name in `fmtutor.bench.recipes.RECIPES`, but none of `UNFIT`.
         data: nnU-Net raw folders, one a dataset, each drawn equally often.
         folder: Where checkpoints, history, recipe and weights go.
         seed: Of weights and patches.

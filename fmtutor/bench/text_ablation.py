@@ -25,7 +25,8 @@ from torch import nn
 
 from fmtutor.bench.comparison import SYSTEMS, reference_mask, scoring_regions, trained
 from fmtutor.bench.machine import machine
-from fmtutor.bench.training import Recipe, described, fit_config, parameter_groups
+from fmtutor.bench.recipes import Recipe
+from fmtutor.bench.training import described, fit_config, parameter_groups
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import read_json, write_json
 from fmtutor.core.seeds import seed_everything

@@ -48,7 +48,7 @@ class Train:
         folder = self.out or Path("runs") / "train" / self.folder_name()
         self.check(folder)
 
-        from fmtutor.bench.training import ELSEWHERE, RECIPES
+        from fmtutor.bench.recipes import ELSEWHERE, RECIPES
         from fmtutor.core.tables import lookup
 
         lookup({**RECIPES, **dict.fromkeys(ELSEWHERE)}, self.system, "recipe")

@@ -14,7 +14,8 @@ from fmtutor.bench.completion import (
     completed_sources,
     completion_quality,
 )
-from fmtutor.bench.training import RECIPES, train_recipe
+from fmtutor.bench.recipes import RECIPES
+from fmtutor.bench.training import train_recipe
 from fmtutor.data.cases import Case
 from fmtutor.data.patches import Source
 from fmtutor.data.regions import Protocol, Region

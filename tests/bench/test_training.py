@@ -14,10 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fmtutor.bench.recipes import ELSEWHERE, RECIPES
 from fmtutor.bench.training import (
-    ELSEWHERE,
     RECIPE_FILE,
-    RECIPES,
     WEIGHTS_FILE,
     described,
     heads_of,

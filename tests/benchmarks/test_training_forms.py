@@ -17,7 +17,7 @@ from benchmarks.training.forms import (
     with_torch_norms,
 )
 from fmtutor.bench.comparison import SYSTEMS
-from fmtutor.bench.training import Recipe
+from fmtutor.bench.recipes import Recipe
 from fmtutor.core.devices import use_channels_last
 from fmtutor.data.batches import Batch
 from fmtutor.losses.partial import partial_loss

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from fmtutor.bench.training import RECIPES
+from fmtutor.bench.recipes import RECIPES
 from fmtutor.cli import COMMANDS, DESCRIPTION, main
 from fmtutor.cli.train import Train
 

@@ -7,14 +7,13 @@ import torch
 from fmtutor.bench.in_context_real import VOLUMES
 from fmtutor.bench.interactive_questions import VOLUMES as CLICKED_VOLUMES
 from fmtutor.bench.selfsup_ship import REAL
-from fmtutor.bench.training import IN_CONTEXT
 from fmtutor.core.ask import Classes
 from fmtutor.core.files import sha256_of
 from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
 from fmtutor.data.cases import Case
 from fmtutor.data.sample_table import check_sources
 from fmtutor.hub.models import bare_names, card_of, classes_of, load_shipped, shipped
-from fmtutor.paradigms import INTERACTIVE, SELF_SUPERVISED
+from fmtutor.paradigms import IN_CONTEXT, INTERACTIVE, SELF_SUPERVISED
 
 NOVEL = {part for name in NOVEL_STRUCTURES for part in expand(name, lesions=True)}
 PROMPTED = {name for name in shipped() if card_of(name)["recipe"]["system"] in INTERACTIVE}
