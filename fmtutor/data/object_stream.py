@@ -7,7 +7,6 @@ of them joined to a neighbour, and parts of the image that nobody named.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from fmtutor.core.seeds import rng as rng_of
 from fmtutor.core.seeds import seed_of
 from fmtutor.data.anatomy import NOVEL_STRUCTURES, expand
 from fmtutor.data.crops import CropConfig, cut, random_frame
+from fmtutor.data.kept import Kept, bytes_of
 from fmtutor.data.objects import ObjectBatch
 from fmtutor.data.patches import Source
 from fmtutor.data.pseudo_objects import pseudo_object
@@ -23,7 +23,6 @@ from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.data.shares import shares_of
 from fmtutor.data.transforms import normalise
 
-CASES_IN_MEMORY = 512
 ATTEMPTS = 6
 """Crops drawn in search of one that shows any object."""
 SPOTS = 256
@@ -91,7 +90,7 @@ class ObjectStream:
             refuse_novel(source.protocol)
         self.sources, self.config, self.seed = tuple(sources), config, seed
         self.weights = shares
-        self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_case)
+        self._load = Kept(self._load_case, lambda case: bytes_of(case.image, case.labels))
 
     def __call__(self, step: int) -> ObjectBatch:
         """Return batch number ``step``."""

@@ -6,7 +6,6 @@ batches that it would have seen, and any number of workers may fetch ahead.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol as Interface
 from typing import runtime_checkable
 
@@ -16,12 +15,12 @@ import torch
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.batches import Batch
 from fmtutor.data.cases import Case
+from fmtutor.data.kept import Kept, bytes_of
 from fmtutor.data.regions import Protocol, Vocabulary
 from fmtutor.data.shares import shares_of
 from fmtutor.data.transforms import normalise
 
 AIR_HU = -1024.0
-CASES_IN_MEMORY = 512
 Spots = tuple[float, np.ndarray]
 """Volume of a structure in voxels, and some of its voxels (n, 3)."""
 
@@ -95,7 +94,7 @@ class PatchStream:
         self.sources, self.vocabulary, self.config = tuple(sources), vocabulary, config
         self.seed, self.background_is_known = seed, background_is_known
         self.shares = None if weights is None else shares_of(sources, weights)
-        self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_case)
+        self._load = Kept(self._load_case, lambda kept: bytes_of(kept[0].image, kept[0].labels))
 
     def __call__(self, step: int) -> Batch:
         """Return batch number ``step``."""

@@ -11,7 +11,6 @@ voxels are cut out, the code takes up to 30 % for noise and up to 30 % for anoth
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Protocol as Interface
 from typing import runtime_checkable
 
@@ -23,11 +22,11 @@ from torch import Tensor
 from fmtutor.core.axes import Image
 from fmtutor.core.seeds import rng as rng_of
 from fmtutor.data.cases import Case
+from fmtutor.data.kept import Kept, bytes_of
 from fmtutor.data.resampling import resample_case
 from fmtutor.data.shares import shares_of
 from fmtutor.data.transforms import HU_WINDOW
 
-CASES_IN_MEMORY = 512
 TURNS = 4
 """Classes of rotation: 0, 90, 180 and 270 degrees."""
 Box = tuple[slice, slice, slice]
@@ -181,7 +180,7 @@ class PretextStream:
         shares = shares_of(sources, weights)
         self.sources, self.config, self.seed = tuple(sources), config, seed
         self.weights = shares
-        self._load = lru_cache(maxsize=CASES_IN_MEMORY)(self._load_image)
+        self._load = Kept(self._load_image, bytes_of)
 
     def __call__(self, step: int) -> PretextBatch:
         """Return batch number ``step``."""
