@@ -45,7 +45,7 @@ class Layer:
     style: Literal["filled", "solid", "dashed"] = "filled"
     """Coloured area, or outline."""
     colours: Mapping[str, str] | None = None
-    """Name to "#rrggbb" for names that are no structures; None takes each structure's own."""
+    """Name to "#rrggbb"; a structure that is not named takes its own."""
 
     def colour(self, name: str) -> str:
         """Return the colour of a mask."""
