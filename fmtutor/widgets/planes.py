@@ -39,7 +39,7 @@ def show_planes(
         case: The volume.
         labels: True fills every labelled structure of the case, False none, names only those.
         masks: Further masks by structure name, on the case's grid, drawn as solid outlines.
-        colours: "#rrggbb" of masks by name; a structure of the anatomy that is left out takes its own.
+        colours: "#rrggbb" of masks by name; a structure that is left out takes its own.
         at: Voxel (h, w, d) that the planes cut; None goes where most structures are in view.
         window: Black and white end of the grey scale; None is soft tissue for CT.
         title: Written above.
