@@ -37,7 +37,7 @@ help: ## Show this list
 run: $(INSTALLED) samples ## Set up, then run every notebook (PROFILE=quick|gpu|paper): report in runs/
 	$(BIN)/fmtutor run --profile $(PROFILE)
 
-test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (15 to 20 minutes)
+test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium too, and all notebooks (13 to 20 minutes)
 	$(ONE_THREAD) $(KEEP_BYTECODE) $(BIN)/python -m pytest -q -rs -n $(JOBS) $(BY_FILE) -m "$(MARKS)" \
 	  --durations 10
 	@$(MAKE) --no-print-directory test-notebooks
