@@ -42,7 +42,7 @@ test: $(INSTALLED_DEV) samples ## Set up, then run the fast tests, in Chromium t
 	  --durations 10
 	@$(MAKE) --no-print-directory test-notebooks
 
-# Coverage is counted here alone: without it the fast tests take a quarter less time.
+# Coverage is counted here alone: counting costs time that the fast tests have not.
 test-all: $(INSTALLED_DEV) samples ## All tests, the slow ones and those that need a network too, with coverage
 	$(ONE_THREAD) $(KEEP_BYTECODE) $(BIN)/python -m pytest -q -n $(JOBS) $(BY_FILE) \
 	  --durations 20 --cov fmtutor --cov-report term --cov-fail-under $(COVERAGE_FLOOR)

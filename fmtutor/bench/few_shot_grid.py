@@ -211,8 +211,8 @@ def cells_of(table: str, profile: str) -> tuple[Cell, ...]:
         groups = [(novel_rows(), _novel_structures(profile), (5,))]
     else:
         lookup(dict.fromkeys(TABLES), table, "few-shot table")
-        organs: tuple[str, ...] = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
-        organs = (FLARE22,) if table == "fseft-flare22" else organs
+        known = KNOWN_PAPER if profile == "paper" else KNOWN_QUICK
+        organs = (FLARE22,) if table == "fseft-flare22" else known
         groups = [*_known_groups(profile, organs), (corrected_rows(), organs, (5,))]
     return tuple(
         Cell(**vars(row), table=table, structure=structure, shots=k, seed=seed)

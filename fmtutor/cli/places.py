@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 def runner_at(
     scheduler: str, *, workers: int, gpus: tuple[str, ...] = (), gpus_per_job: int = 0
 ) -> "Runner":
-    """Return the workers that an option --scheduler means.
+    """Return the workers that an option --scheduler means; "serial" needs none, callers see to it.
 
     Args:
         scheduler: "local" (processes of this machine), "slurm", or an address.

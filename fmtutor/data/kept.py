@@ -1,6 +1,6 @@
 """Loaded cases kept in memory: the last ones asked for, as many as a share of the memory holds.
 
-A count would not do: 512 virtual patients at 3 mm are 1 GB, 512 scans at 1.5 mm are 20.
+A count would not do: at half the spacing a case takes eight times the memory.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 
 SHARE_OF_MEMORY = 0.25
-"""What one stream may keep of this machine's memory."""
+"""What one stream may keep of this machine's memory: a choice that leaves most to training."""
 T = TypeVar("T")
 
 

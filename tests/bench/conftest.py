@@ -1,12 +1,19 @@
-"""Tiny notebooks for the tests of notebook batches."""
+"""Tiny notebooks for the tests of notebook batches, and figures that do not outlive their test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
 v4 = nbformat.v4
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Scores of several answers, from synthetic result files."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +9,6 @@ from fmtutor.bench import candidate_results as results
 from fmtutor.core.files import write_json
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def row(system, kind, case, best):

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -11,12 +10,6 @@ from fmtutor.data.cases import Case
 from fmtutor.data.domains import CENTRES, TARGET
 
 RESULT = Path(__file__).parents[2] / "benchmarks" / "cohort" / "results" / "spread.json"
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,6 @@
 """Figures of notebooks 12 and 13 show what they are given, all of it, part of it or nothing."""
 
-from collections.abc import Iterator
-
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -12,12 +9,6 @@ from fmtutor.bench import figures_few_shot as figures
 from fmtutor.bench.few_shot_findings import Measured
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -1,23 +1,13 @@
 """Figures of live lessons, from masks and numbers made up."""
 
-from collections.abc import Iterator
-
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pytest
 
 from fmtutor.bench import figures_few_shot_live as figures
 from fmtutor.data.few_shot import Volume
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def test_masks_carry_the_dice_of_the_volume() -> None:

@@ -1,7 +1,6 @@
 """Figures of generated heads, and what they are drawn from."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -13,12 +12,6 @@ from fmtutor.paradigms.partial import clip_driven
 
 mpl.use("Agg")
 CLASSES = ("liver", "spleen", "aorta")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What a loss over partial labels does to whom, as figures measure it."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -16,12 +15,6 @@ from fmtutor.bench.figures_partial import region_mask
 from fmtutor.data.cases import Case
 from fmtutor.data.domains import region_of
 from fmtutor.losses.partial import REDUCTIONS, naive_loss, partial_loss
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

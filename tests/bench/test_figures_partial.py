@@ -1,5 +1,4 @@
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -19,12 +18,6 @@ from fmtutor.data.domains import CENTRES, region_of
 
 mpl.use("Agg")
 TABLE = {1: "liver", 2: "liver_lesion", 3: "spleen", 4: "aorta_infrarenal", 5: "aorta_suprarenal"}
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Figures and the table of class vectors."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,12 +10,6 @@ from fmtutor.data.anatomy import KNOWN_STRUCTURES, NOVEL_STRUCTURES
 from fmtutor.nets.text import TextBank, load_bank
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def made(names: tuple[str, ...], rows: list[list[float]]) -> TextBank:

@@ -1,7 +1,6 @@
 import json
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -25,12 +24,6 @@ from fmtutor.bench.partial_results import (
 
 mpl.use("Agg")
 LEVELS = {"naive": 0.2, "masked": 0.6, "one_centre": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def frame_of(levels=LEVELS):

@@ -3,11 +3,9 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
@@ -30,12 +28,6 @@ ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks/few_shot/results/size_prior.json"
 NOTEBOOK = ROOT / "notebooks/12_few_shot_known_organs.ipynb"
 GAIN = {"without": 0.0, "support": 0.1, "oracle": 0.2}
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def written(path: Path, structures: tuple[str, ...], *, cells: int) -> Path:

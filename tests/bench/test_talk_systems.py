@@ -1,5 +1,4 @@
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -20,12 +19,6 @@ from fmtutor.bench.talk_systems import (
 
 mpl.use("Agg")
 LEVELS = {"hermes": 0.25, "masked": 0.4, "uniseg": 0.5, "naive": 0.9}
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def _scores() -> pd.DataFrame:
