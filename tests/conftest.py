@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """One thread a worker: the tests' tensors are small, and xdist has the other cores."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
+    # Whoever starts the tests in the background makes them deaf to Ctrl-C, and so every process
+    # that a test starts in order to stop it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("MPLBACKEND", "agg")
     os.environ.setdefault("TQDM_DISABLE", "1")
 

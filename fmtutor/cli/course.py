@@ -88,9 +88,10 @@ class Grade:
         from fmtutor.course.assignment import read_assignment
         from fmtutor.course.grading import GRADING_FAILED, grade_folder
         from fmtutor.course.hidden_cases import draw_cases, read_secret
-        from fmtutor.course.report import keep_result, write_report
+        from fmtutor.course.report import keep_result, require_one_assignment, write_report
 
         assignment = read_assignment(self.assignment)
+        require_one_assignment(self.out, assignment.name)
         with Display() as display:
             display.step("drawing hidden cases and solving them")
             cases = draw_cases(assignment, read_secret(self.secret))

@@ -27,6 +27,24 @@ def keep_result(result: SubmissionResult, out: Path) -> None:
     write_json(out / "results" / f"{result.student}.json", result.as_json())
 
 
+def require_one_assignment(out: Path, assignment: str | None = None) -> None:
+    """Refuse a folder of several assignments, or of another one than is about to be graded.
+
+    Args:
+        out: Folder of results, there or not.
+        assignment: Name of the one whose results are to come.
+
+    Raises:
+        ValueError: Results of different assignments would lie, or lie, in the folder.
+    """
+    names = {read_json(path)["assignment"] for path in (out / "results").glob("*.json")}
+    if len(names | ({assignment} if assignment else set())) > 1:
+        raise ValueError(
+            f"a folder holds results of one assignment, {out} has {', '.join(sorted(names))}; grade "
+            "each into a folder of its own (--out)."
+        )
+
+
 def write_report(out: Path) -> list[dict[str, Any]]:
     """Write `grades.csv`, `index.html` and a page a student from what lies in a folder.
 
@@ -39,13 +57,9 @@ def write_report(out: Path) -> list[dict[str, Any]]:
     paths = sorted((out / "results").glob("*.json"))
     if not paths:
         raise ValueError(f"a report needs results/*.json, found none in {out}; grade first.")
+    require_one_assignment(out)
     marks = read_marks(out / MANUAL)
     results = [with_marks(read_json(path), marks) for path in paths]
-    if len(names := sorted({result["assignment"] for result in results})) > 1:
-        raise ValueError(
-            f"a folder holds results of one assignment, {out} has {', '.join(names)}; grade each "
-            "into a folder of its own."
-        )
     write_csv(out / MANUAL, MANUAL_FIELDS, manual_rows(results, marks))
     questions = [question["name"] for question in results[0]["questions"]]
     fields = ("student", *questions, "points", "maximum", "error")

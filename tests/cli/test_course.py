@@ -75,3 +75,14 @@ def test_a_released_notebook_is_no_assignment_to_grade_with(released, tmp_path, 
     command = ["course", "grade", str(released), str(tmp_path), "--secret"]
     assert main([*command, str(tmp_path / "secret.txt")]) == 2
     assert "must define cases_" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_assignment_is_refused_before_any_grading(tmp_path, capsys):
+    (tmp_path / "secret.txt").write_text("long enough to be one")
+    other = tmp_path / "graded" / "results" / "ada.json"
+    other.parent.mkdir(parents=True)
+    other.write_text('{"assignment": "a99_another"}')
+    command = ["course", "grade", str(SOURCE), str(tmp_path), "--out", str(tmp_path / "graded")]
+    assert main([*command, "--secret", str(tmp_path / "secret.txt")]) == 2
+    assert "has a99_another; grade each into a folder of its own" in capsys.readouterr().err
+    assert other.read_text() == '{"assignment": "a99_another"}'

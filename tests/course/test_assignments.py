@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from fmtutor.course.assignment import read_assignment, read_notebook, role_of, source_of
+from fmtutor.course.grading import grade
 from fmtutor.course.hidden_cases import EDGE, draw_cases
 from fmtutor.course.release import BEGIN, END, released
 from fmtutor.course.sandbox.answers import encode
-from fmtutor.course.sandbox_process import Job, Sandbox
+from fmtutor.course.sandbox_process import Sandbox
+from fmtutor.course.submissions import Submission
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "assignments"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))
@@ -172,20 +174,12 @@ def constants(cases):
 def test_the_solutions_get_every_point_where_answers_are_graded(source):
     assignment, cases = read(source)
     cells = tuple(code_cells(read_notebook(source), "answer"))
+    solved = Submission(student="solved", path=source, cells=cells)
     with Sandbox((FOLDER,)) as sandbox:
-        for name, hidden in cases.items():
-            job = Job(
-                name=name,
-                names=tuple(cases),
-                cells=cells,
-                given=assignment.code["given"],
-                probe=assignment.probe(name),
-                cases=hidden.arguments,
-                seconds=60.0,
-                memory_mb=hidden.question.memory_mb,
-            )
-            outcome = sandbox.ask(job)
-            assert (outcome.missing, outcome.errors) == ("", {}), name
-            wrong = {case: hidden.verdict(case, value) for case, value in outcome.answers.items()}
-            assert set(wrong) == set(hidden.arguments)
-            assert set(wrong.values()) == {None}, name
+        results = grade(solved, assignment, cases, sandbox).questions
+    graded = {question.name: question for question in results}
+    for name, hidden in cases.items():
+        question = graded[name]
+        assert (question.state, question.wrong) == ("right", {}), name
+        assert question.points == question.maximum
+        assert set(question.passed) == set(hidden.arguments)
