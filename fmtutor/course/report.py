@@ -40,8 +40,8 @@ def require_one_assignment(out: Path, assignment: str | None = None) -> None:
     names = {read_json(path)["assignment"] for path in (out / "results").glob("*.json")}
     if len(names | ({assignment} if assignment else set())) > 1:
         raise ValueError(
-            f"a folder holds results of one assignment, {out} has {', '.join(sorted(names))}; grade "
-            "each into a folder of its own (--out)."
+            f"a folder holds results of one assignment, {out} has {', '.join(sorted(names))}; "
+            "grade each into a folder of its own (--out)."
         )
 
 
