@@ -222,8 +222,8 @@ def followed(client: Any, tasks: Sequence[Task]) -> Iterator[Done]:
     """Run tasks on a client's workers and yield what became of each as it ends.
 
     Keys share a prefix: by that Dask knows the tasks for a queue, and keeps them at the scheduler.
-    A `Done` that is lost with its worker before it gets here is asked for again, which costs
-    nothing: the task finds its file.
+    A `Done` that is lost with its worker before it gets here is asked for again. That costs nothing
+    where the task finds its file; one that had failed has none, and is tried once more.
     """
     from dask.distributed import as_completed
 

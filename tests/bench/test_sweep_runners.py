@@ -48,9 +48,10 @@ def test_a_killed_worker_costs_only_its_job_a_second_run(tmp_path):
     assert "KilledWorker" in (tmp_path / "r" / "fatal.error.txt").read_text()
     assert "RuntimeError: bad values" in (tmp_path / "r" / "bad.error.txt").read_text()
     starts = {job.name: (tmp_path / f"{job.name}.log").read_text().splitlines() for job in jobs}
-    assert {name: len(lines) for name, lines in starts.items()} == {
-        **dict.fromkeys(outcomes, 1), "kills": 2, "fatal": 4,
-    }  # fmt: skip
+    count = {name: len(lines) for name, lines in starts.items()}
+    # A failure has no file: where its worker dies before it is told, the job is tried once more.
+    assert count.pop("bad") in (1, 2)
+    assert count == {**dict.fromkeys(count, 1), "kills": 2, "fatal": 4}
     assert {line.split()[1] for lines in starts.values() for line in lines} == {"5", "7"}
     assert read_json(tmp_path / "r" / "plain-0.json")["threads"] == "1"
     assert no_child_is_left()
