@@ -26,6 +26,7 @@ from fmtutor.data.clicks import simulate
 from fmtutor.data.objects import ObjectBatch
 from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.paradigms import paradigm
+from tests.contracts.training import losses_of
 
 SPACING_MM = 3.0
 
@@ -109,7 +110,7 @@ def trained(name: str) -> Any:
         steps=config.steps, lr=config.lr, weight_decay=config.weight_decay, prefetch=0
     )
     steps = fit(model, module.step, lambda i: batch_of(name, i), recipe)
-    model.losses = [record.loss for record in steps]
+    model.losses = losses_of(steps)
     return model.eval()
 
 

@@ -27,6 +27,7 @@ from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.engine.sensitivity import answers, dice_each, support_sensitivity
 from fmtutor.paradigms import PARADIGMS, config_of, paradigm
+from tests.contracts.training import losses_of
 from tests.contracts.work import check_that_a_training_is_small
 
 SIZE = 16
@@ -85,8 +86,7 @@ def trained(name: str) -> nn.Module:
         steps=STEPS[name], lr=config.lr, weight_decay=config.weight_decay, prefetch=0
     )
     batches = [stacked([batch_of(2 * i), batch_of(2 * i + 1)]) for i in range(40)]
-    for _ in fit(model, module.step, lambda i: batches[i % 40], recipe):
-        pass
+    losses_of(fit(model, module.step, lambda i: batches[i % 40], recipe))
     return model.eval()
 
 

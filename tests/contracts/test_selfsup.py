@@ -24,6 +24,7 @@ from fmtutor.engine.checkpoint import load_weights, save_weights
 from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.losses.contrastive import TERMS
 from fmtutor.paradigms import SELF_SUPERVISED, config_of, paradigm
+from tests.contracts.training import losses_of
 from tests.contracts.work import check_that_a_training_is_small
 
 every_system = pytest.mark.parametrize("name", sorted(SELF_SUPERVISED))
@@ -134,7 +135,7 @@ def trained(module: ModuleType, model: nn.Module, name: str) -> list[float]:
     config = FitConfig(
         steps=tiny.steps, lr=tiny.lr, schedule="constant", weight_decay=0.0, prefetch=0
     )
-    return [record.loss for record in fit(model, module.step, lambda i: batch_of(name), config)]
+    return losses_of(fit(model, module.step, lambda i: batch_of(name), config))
 
 
 @every_system
