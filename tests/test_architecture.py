@@ -94,3 +94,10 @@ def _assigns(node: ast.stmt, name: str) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else []
     targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
     return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def test_what_a_notebook_imports_waits_for_no_monai():
+    """MONAI takes seconds to import, so it is imported where it is used."""
+    names = "hub.models, fmtutor.engine.session, fmtutor.engine.metrics, fmtutor.bench.recipes"
+    code = f"import sys, fmtutor.{names}; sys.exit('monai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 from jaxtyping import Float
-from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
 from fmtutor.core.seeds import rng as rng_of
@@ -62,6 +61,8 @@ def specific_unet(
     Returns:
         The network, (N, 1, H, W) to logits of the same shape, and the seconds of training.
     """
+    from monai.networks.nets import BasicUNet
+
     seed_everything(seed)
     began, rng = time.perf_counter(), rng_of("specific", seed)
     net = BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=UNET_FEATURES)

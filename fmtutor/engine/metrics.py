@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from monai.metrics.utils import get_edge_surface_distance
 
 from fmtutor.core.geometry import same_grid
 from fmtutor.core.seeds import rng
@@ -62,6 +61,8 @@ def surface_distances_mm(
     Returns:
         Prediction to reference, then reference to prediction, each 1D in mm.
     """
+    from monai.metrics.utils import get_edge_surface_distance
+
     box = _bounding_box(prediction | reference)  # exact: nothing lies outside of it
     masks = [torch.from_numpy(np.ascontiguousarray(mask[box])) for mask in (prediction, reference)]
     with warnings.catch_warnings():  # MONAI warns of an argument that it passes itself

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
-from monai.inferers import sliding_window_inference
 from torch import Tensor
 
 from fmtutor.core.devices import Precision, autocast, best_device
@@ -57,6 +56,8 @@ def sliding_window(
         raise ValueError(f"patch must be three positive sizes along H, W, D, got {tuple(patch)}.")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}.")
+    from monai.inferers import sliding_window_inference
+
     device = torch.device(device) if device is not None else best_device()
     wanted = None if channels is None else torch.tensor(list(channels), device=device)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
-from monai.data.utils import compute_importance_map, dense_patch_slices
 from torch import Tensor
 
 LEAST_WEIGHT = 1e-3
@@ -35,6 +34,8 @@ class Windows:
     def __init__(
         self, shape: Sequence[int], patch: Sequence[int], *, overlap: float = 0.25
     ) -> None:
+        from monai.data.utils import compute_importance_map, dense_patch_slices
+
         if any(side < size for side, size in zip(shape, patch, strict=True)):
             raise ValueError(
                 f"a volume must be at least one window large, got {tuple(shape)} for windows of "

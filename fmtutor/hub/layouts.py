@@ -16,7 +16,6 @@ from fmtutor.hub.entry import Names, Published, Slot, slots
 from fmtutor.hub.sam_layouts import SAM_LAYOUTS
 from fmtutor.nets.genesis_unet import GenesisUNet
 from fmtutor.nets.resnet3d import DEPTHS, ResNetEncoder
-from fmtutor.nets.swin_encoder import SwinEncoder
 
 COUNTER = ".num_batches_tracked"
 """A batch norm's step counter: files from before torch 0.4.1 lack it, and no output needs it."""
@@ -55,6 +54,12 @@ def _medicalnet(depth: int) -> Published:
         licence="MIT",
         dropped=("conv_seg.",),
     )
+
+
+def _swin_encoder() -> nn.Module:
+    from fmtutor.nets.swin_encoder import SwinEncoder
+
+    return SwinEncoder()
 
 
 def _fseft() -> nn.Module:
@@ -181,7 +186,7 @@ PUBLISHED: dict[str, Published] = {
         classes="classifier.weight",
     ),
     "swin-unetr-ssl": Published(
-        build=SwinEncoder,
+        build=_swin_encoder,
         what="Swin UNETR's encoder, self-supervised on 5,050 CT",
         file="model_swinvit.pt",
         source="https://github.com/Project-MONAI/MONAI-extra-test-data/releases/tag/0.8.1",

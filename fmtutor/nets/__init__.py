@@ -4,31 +4,19 @@ Every backbone is ``forward(image) -> features (B, E, H, W, D)`` at input resolu
 ``out_channels`` (E), ``bottleneck_channels``, ``divisor`` (its input's sides must be multiples of
 it) and ``encode(image) -> features, shallow to deep``. What is predicted from the features is the
 affair of a head.
+
+A backbone is imported when it is asked for: two rest on MONAI, which takes seconds to import.
 """
 
-from collections.abc import Callable
-
-from torch import nn
-
-from fmtutor.nets.cheap_unets import half_unet3d, lean_unet3d
-from fmtutor.nets.genesis_unet import GenesisUNet
-from fmtutor.nets.residual_unet import ResidualUNet
-from fmtutor.nets.resnet3d import ResNet3d
-from fmtutor.nets.segresnet import SegResNet
-from fmtutor.nets.swin_unetr import SwinUnetr, small_swin_unetr
-from fmtutor.nets.unet3d import UNet3d
-
-BACKBONES: dict[str, Callable[..., nn.Module]] = {
-    "unet3d": UNet3d,
-    "lean_unet3d": lean_unet3d,
-    "half_unet3d": half_unet3d,
-    "genesis_unet": GenesisUNet,
-    "residual_unet": ResidualUNet,
-    "resnet3d": ResNet3d,
-    "segresnet": SegResNet,
-    "swin_unetr": SwinUnetr,
-    "small_swin_unetr": small_swin_unetr,
+BACKBONES: dict[str, str] = {
+    "unet3d": "fmtutor.nets.unet3d:UNet3d",
+    "lean_unet3d": "fmtutor.nets.cheap_unets:lean_unet3d",
+    "half_unet3d": "fmtutor.nets.cheap_unets:half_unet3d",
+    "genesis_unet": "fmtutor.nets.genesis_unet:GenesisUNet",
+    "residual_unet": "fmtutor.nets.residual_unet:ResidualUNet",
+    "resnet3d": "fmtutor.nets.resnet3d:ResNet3d",
+    "segresnet": "fmtutor.nets.segresnet:SegResNet",
+    "swin_unetr": "fmtutor.nets.swin_unetr:SwinUnetr",
+    "small_swin_unetr": "fmtutor.nets.swin_unetr:small_swin_unetr",
 }
-"""Backbones by name; each is built with plain keyword arguments."""
-
-__all__ = ["BACKBONES"]
+"""Name of a backbone to what builds it from plain keyword arguments (`fmtutor.nets.build`)."""

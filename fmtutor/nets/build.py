@@ -1,6 +1,7 @@
 """A backbone from two plain values, so that a configuration can name it."""
 
 from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 from torch import nn
@@ -39,4 +40,5 @@ def backbone(name: str, channels: Sequence[int], **options: Any) -> nn.Module:
         >>> backbone("unet3d", (4, 8)).out_channels
         4
     """
-    return lookup(BACKBONES, name, "backbone")(in_channels=1, **SIZES[name](channels), **options)
+    build = resolve_name(lookup(BACKBONES, name, "backbone"))
+    return build(in_channels=1, **SIZES[name](channels), **options)

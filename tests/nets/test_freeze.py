@@ -1,5 +1,7 @@
 """Freezing by name, and the ledger."""
 
+from pkgutil import resolve_name
+
 import pytest
 import torch
 from torch import nn
@@ -73,7 +75,7 @@ SMALL = {
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_encoder_and_decoder_of_every_backbone_make_the_whole(name: str) -> None:
-    net = BACKBONES[name](**SMALL[name])
+    net = resolve_name(BACKBONES[name])(**SMALL[name])
     encoder, decoder = (train_only(net, *parts(net, part)) for part in ("encoder", "decoder"))
     assert encoder > 0
     assert encoder + decoder == sum(p.numel() for p in net.parameters())
@@ -83,7 +85,7 @@ def test_encoder_and_decoder_of_every_backbone_make_the_whole(name: str) -> None
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_keeps_the_interface(name: str) -> None:
-    net = BACKBONES[name](**SMALL[name]).eval()
+    net = resolve_name(BACKBONES[name])(**SMALL[name]).eval()
     image = torch.zeros(1, 1, 2 * net.divisor[0], *net.divisor[1:])
     with torch.no_grad():
         features = net.encode(image)

@@ -11,6 +11,7 @@ from fmtutor.data.objects import ObjectBatch
 from fmtutor.engine.fit import FitConfig, fit
 from fmtutor.paradigms.interactive import early_prompt
 from fmtutor.paradigms.interactive.early_prompt import Config, build, certainty, predict, step
+from tests.contracts.training import losses_of
 
 
 def two_blocks(seed=0):
@@ -75,7 +76,7 @@ def test_a_slice_is_answered_as_a_slice():
 def test_it_learns_to_follow_the_click():
     model = built()
     config = FitConfig(steps=50, lr=1e-2, warmup_steps=0, seed=0)
-    losses = [record.loss for record in fit(model, step, two_blocks, config)]
+    losses = losses_of(fit(model, step, two_blocks, config))
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
     prompts = Prompts(
         points=torch.tensor([[[4.0, 8.0, 8.0]], [[11.0, 8.0, 8.0]]]),

@@ -17,6 +17,7 @@ from fmtutor.engine.sensitivity import dice_each
 from fmtutor.engine.zooming import Question, zoom_out_zoom_in
 from fmtutor.nets.name_vectors import vectors_where_known
 from fmtutor.paradigms.interactive.segvol import COMBINATIONS, Config, build, predict, step
+from tests.contracts.training import losses_of
 
 NAMES = ("liver", "spleen")
 SIZE = (16, 16, 8)
@@ -52,8 +53,7 @@ def trained() -> Any:
     recipe = FitConfig(
         steps=80, lr=config.lr, warmup_steps=8, weight_decay=config.weight_decay, prefetch=0
     )
-    for _ in fit(model, step, batch_of, recipe):
-        pass
+    losses_of(fit(model, step, batch_of, recipe))
     return model.eval()
 
 
