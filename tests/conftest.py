@@ -1,6 +1,7 @@
 """What all tests share: seeds, a cache folder of their own, and honest skips."""
 
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -25,6 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("MPLBACKEND", "agg")
     os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has made stays to the end: no later garbage collection looks at it."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,7 +74,10 @@ def _seeds() -> None:
     """Start each test from the same random state, whatever ran before it."""
     random.seed(0)
     np.random.seed(0)
-    torch.manual_seed(0)
+    if torch.cuda.is_available():
+        torch.manual_seed(0)
+    else:  # without a device, torch.manual_seed only notes a stack trace for each kind there is
+        torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
