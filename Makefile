@@ -67,7 +67,7 @@ notebooks: $(INSTALLED) samples ## Execute the committed notebooks in place (qui
 book: $(INSTALLED_BOOK) ## Render notebooks, tables and the package as a site in build/book/site
 	$(ONE_THREAD) $(BIN)/python -m book.build
 
-bench: $(INSTALLED) samples ## Run every benchmark in its short form
+bench: $(INSTALLED) samples ## Run every benchmark in its short form (22 minutes)
 	@failed=""; for script in benchmarks/*/run.py; do \
 	  echo "== $$script"; $(BIN)/python $$script --short || failed="$$failed $$script"; done; \
 	  [ -z "$$failed" ] || { echo "not finished:$$failed"; exit 1; }
