@@ -1,7 +1,6 @@
 """What all tests share: seeds, a cache folder of their own, and honest skips."""
 
 import contextlib
-import gc
 import os
 import random
 import shutil
@@ -26,11 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("MPLBACKEND", "agg")
     os.environ.setdefault("TQDM_DISABLE", "1")
-
-
-def pytest_collection_finish() -> None:
-    """What collecting has made stays to the end: no later garbage collection looks at it."""
-    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

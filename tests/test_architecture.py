@@ -98,6 +98,7 @@ def _assigns(node: ast.stmt, name: str) -> bool:
 
 def test_what_a_notebook_imports_waits_for_no_monai():
     """MONAI takes seconds to import, so it is imported where it is used."""
-    names = "hub.models, fmtutor.engine.session, fmtutor.engine.metrics, fmtutor.bench.recipes"
-    code = f"import sys, fmtutor.{names}; sys.exit('monai' in sys.modules)"
+    names = ("hub.models", "engine.session", "engine.metrics", "bench.recipes")
+    imports = ", ".join(f"fmtutor.{name}" for name in names)
+    code = f"import sys, {imports}; sys.exit('monai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -27,18 +27,18 @@ def keep_result(result: SubmissionResult, out: Path) -> None:
     write_json(out / "results" / f"{result.student}.json", result.as_json())
 
 
-def require_one_assignment(out: Path, assignment: str | None = None) -> None:
+def require_one_assignment(out: Path, *coming: str) -> None:
     """Refuse a folder of several assignments, or of another one than is about to be graded.
 
     Args:
         out: Folder of results, there or not.
-        assignment: Name of the one whose results are to come.
+        coming: Name of the assignment whose results are to come.
 
     Raises:
         ValueError: Results of different assignments would lie, or lie, in the folder.
     """
     names = {read_json(path)["assignment"] for path in (out / "results").glob("*.json")}
-    if len(names | ({assignment} if assignment else set())) > 1:
+    if len(names | set(coming)) > 1:
         raise ValueError(
             f"a folder holds results of one assignment, {out} has {', '.join(sorted(names))}; "
             "grade each into a folder of its own (--out)."
@@ -52,7 +52,8 @@ def write_report(out: Path) -> list[dict[str, Any]]:
         The results with marks filled in, in the order of the students' names.
 
     Raises:
-        ValueError: There are no results, or a mark is not between 0 and its maximum.
+        ValueError: There are no results, they are of several assignments, or a mark is not
+            between 0 and its maximum.
     """
     paths = sorted((out / "results").glob("*.json"))
     if not paths:

@@ -50,14 +50,14 @@ def sliding_window(
     Raises:
         ValueError: The activation is unknown, or the patch or the overlap is out of range.
     """
+    from monai.inferers import sliding_window_inference
+
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}.")
     if len(patch) != 3 or min(patch) < 1:
         raise ValueError(f"patch must be three positive sizes along H, W, D, got {tuple(patch)}.")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}.")
-    from monai.inferers import sliding_window_inference
-
     device = torch.device(device) if device is not None else best_device()
     wanted = None if channels is None else torch.tensor(list(channels), device=device)
 
